@@ -1,0 +1,151 @@
+"""What a model expects and means: the typed JSON that travels with the weights.
+
+Nothing here has a silent default for meaning: a field that is missing or of the wrong type is refused
+with its name, because names, thresholds and preprocessing lost on export are how good models go wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stan_edge.errors import ContractError
+
+SCHEMA = 1
+
+View = Literal["global", "local", "blend"]
+Method = Literal["vanilla", "gradcam", "staa"]
+METHODS: tuple[Method, ...] = ("vanilla", "gradcam", "staa")
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(gt=0.0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class InputSpec(_Strict):
+    """How a window of frames becomes the network's input."""
+
+    frames: int = Field(ge=2)
+    """Frames in a window, evenly spaced in capture time."""
+    window_s: Seconds
+    """Time a window spans; frame k is taken at `k * window_s / frames` from its start."""
+    size_px: int = Field(ge=32)
+    """Side of the square network input."""
+    view: View
+    framing: Literal["letterbox", "follow"]
+    """`letterbox`: the whole frame on black; `follow`: a square around the person, fixed during a window."""
+    region: Literal["box"]
+    """How the person's region is given; pixels outside it are the ones the local view removes."""
+    mean: float
+    std: float = Field(gt=0)
+    """`(frame / 255 - mean) / std`, done inside the graph."""
+
+    @property
+    def tick_s(self) -> float:
+        """Spacing of the frames of a window in seconds."""
+        return self.window_s / self.frames
+
+
+class MethodSpec(_Strict):
+    """How the raw frame scores of one attribution method become importance."""
+
+    class_specific: bool
+    dealias: bool
+    """Filter with [1, 2, 1] / 4: the stem's stride makes odd frames weigh more, whatever they show."""
+    profile: tuple[float, ...]
+    """Mean (de-aliased) score of each window position on clips where nothing moves; scores are divided by it."""
+    scale: tuple[float, float] | None
+    """5th and 95th percentile of the training scores, mapped to 0 and 1; None: not calibrated, scaled per window."""
+    threshold: Probability
+    """A frame whose importance reaches this is important."""
+
+
+class EventSpec(_Strict):
+    """Hysteresis that turns window probabilities into events."""
+
+    enter: Probability
+    leave: Probability
+    min_duration_s: float = Field(ge=0)
+    merge_gap_s: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> EventSpec:
+        if self.leave > self.enter:
+            raise ValueError(f"leave ({self.leave}) must not exceed enter ({self.enter})")
+        return self
+
+
+class Contract(_Strict):
+    """Everything a runtime must know about a model besides its weights."""
+
+    schema_version: Literal[1]
+    name: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    background: str | None
+    """The class that means nothing that matters is happening; None for models without one."""
+    alarms: tuple[str, ...]
+    """Classes whose start raises an event."""
+    input: InputSpec
+    hop_s: Seconds
+    """Default distance between windows; a multiple of the tick."""
+    temperature: float = Field(gt=0)
+    """Logits are divided by this before softmax."""
+    methods: dict[Method, MethodSpec] = Field(min_length=1)
+    events: EventSpec
+    provenance: dict[str, str]
+    """Free text about training: data, command, figures, limits."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes holds a name twice")
+        for field, names in (("alarms", self.alarms), ("background", (self.background,))):
+            for name in names:
+                if name is not None and name not in self.classes:
+                    raise ValueError(f"{field} names {name!r}, which is not one of classes")
+        if self.background in self.alarms:
+            raise ValueError("background cannot be one of alarms")
+        for method, spec in self.methods.items():
+            if len(spec.profile) != self.input.frames:
+                raise ValueError(
+                    f"methods.{method}.profile has {len(spec.profile)} values for {self.input.frames} frames"
+                )
+            if not all(value > 0 for value in spec.profile):
+                raise ValueError(f"methods.{method}.profile holds a value that is not positive")
+            if spec.scale is not None and not spec.scale[0] < spec.scale[1]:
+                raise ValueError(f"methods.{method}.scale must rise from low to high")
+        return self
+
+
+def read_contract(path: Path) -> Contract:
+    """Read and check a contract.
+
+    Raises:
+        ContractError: it is missing, not JSON, of another schema, or a field is wrong (the field is named).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: cannot be read ({error}); export the bundle again.") from error
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if field == "schema_version":
+            raise ContractError(
+                f"{path}: schema_version {first['input']!r} is not {SCHEMA}, the one this stan-edge reads; "
+                "export the bundle again or install the stan-edge that wrote it."
+            ) from error
+        where = f"field {field!r}: " if field else ""
+        raise ContractError(f"{path}: {where}{first['msg']}; export the bundle again.") from error
+
+
+def write_contract(path: Path, contract: Contract) -> None:
+    """Write a contract as JSON that a person can read and `diff`."""
+    path.write_text(contract.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,80 @@
+"""The exception tree.
+
+StanEdgeError                exit code
+|-- ConfigError                  2      a flag, a configuration, or an extra that is not installed
+|-- SourceError                  2      a camera or a file; 1 once frames have flowed
+|   |-- SourceConnectError
+|   |-- SourceAuthError
+|   |-- SourceStalledError
+|   `-- SourceDecodeError
+|-- CheckpointError              2      training weights that do not fit
+|-- BundleError                  2      a model on disk that must not be used
+|   |-- ContractError
+|   |-- DigestError
+|   `-- ParityError
+`-- BackendError                 2
+    |-- BackendUnavailableError
+    `-- BackendFallbackError
+
+Every message is one sentence that says what is wrong and what to do next.
+"""
+
+
+class StanEdgeError(Exception):
+    """Base of every error that stan-edge raises on purpose."""
+
+
+class ConfigError(StanEdgeError):
+    """An option, a configuration value or a missing extra."""
+
+
+class SourceError(StanEdgeError):
+    """Frames cannot be had from where they were asked for."""
+
+
+class SourceConnectError(SourceError):
+    """The camera, file or address cannot be opened."""
+
+
+class SourceAuthError(SourceError):
+    """The camera refused the credentials."""
+
+
+class SourceStalledError(SourceError):
+    """The camera is open but delivers nothing."""
+
+
+class SourceDecodeError(SourceError):
+    """The stream is damaged, cut off, or no video at all."""
+
+
+class CheckpointError(StanEdgeError):
+    """Weights that do not fit the model."""
+
+
+class BundleError(StanEdgeError):
+    """A model bundle that must not be used."""
+
+
+class ContractError(BundleError):
+    """The contract is missing a field, has one of the wrong type, or an unknown schema."""
+
+
+class DigestError(BundleError):
+    """A file of the bundle is missing or is not the one that was exported."""
+
+
+class ParityError(BundleError):
+    """A backend does not reproduce the recorded float64 results."""
+
+
+class BackendError(StanEdgeError):
+    """The inference engine."""
+
+
+class BackendUnavailableError(BackendError):
+    """The engine, provider or precision asked for is not on this machine."""
+
+
+class BackendFallbackError(BackendError):
+    """The engine silently ran somewhere else than asked."""
