@@ -1,0 +1,30 @@
+"""Sinks: where records and pictures go. Each one overrides what it wants to see."""
+
+from __future__ import annotations
+
+from stan_edge.explainer import Explanation
+from stan_edge.person import Region
+from stan_edge.records import Record, WindowResult
+from stan_edge.sources import Frame
+from stan_edge.timeline import TimelineFrame
+from stan_edge.views import Square
+from stan_edge.windows import Window
+
+
+class Sink:
+    """Receives what happens to one camera, in order: `frame` for every frame, then what it brought about."""
+
+    def record(self, record: Record) -> None:
+        """A record: start, window, event, end."""
+
+    def frame(self, frame: Frame, region: Region) -> None:
+        """A frame has arrived and the person's region in it is known."""
+
+    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
+        """A valid window was explained; `square` maps its map back to the frames."""
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        """Frames whose importance is final."""
+
+    def close(self) -> None:
+        """The stream has ended; finish what is being written."""

@@ -91,9 +91,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             provenance=meta["provenance"],
         )
     except (json.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path}: the configuration inside is damaged ({error!r}); train again."
-        ) from error
+        raise CheckpointError(f"{path}: the configuration inside is damaged ({error!r}); train again.") from error
     _check_keys(path, checkpoint.model, tensors, may_miss=())
     checkpoint.model.load_state_dict(tensors)
     checkpoint.model.eval()
@@ -127,13 +125,9 @@ def load_pretrained(model: Stan, path: Path) -> None:
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(
-            f"There is no weights file at {path}; give the path of a UniFormer .pth or .safetensors."
-        )
+        raise CheckpointError(f"There is no weights file at {path}; give the path of a UniFormer .pth or .safetensors.")
     try:
-        loaded = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        )
+        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first_line = str(error).strip().split("\n")[0]
         raise CheckpointError(

@@ -28,9 +28,7 @@ class StanConfig:
     def __post_init__(self) -> None:
         for dim in self.dims[2:]:
             if dim % self.head_dim:
-                raise ConfigError(
-                    f"head_dim {self.head_dim} must divide the widths {self.dims[2:]} of stages 3 and 4."
-                )
+                raise ConfigError(f"head_dim {self.head_dim} must divide the widths {self.dims[2:]} of stages 3 and 4.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,9 +41,7 @@ class StanConfig:
 VARIANTS = {
     "stan-s": StanConfig(classes=400),
     "stan-xs": StanConfig(classes=400, dims=(56, 112, 224, 448), depths=(2, 5, 8, 2), head_dim=28),
-    "stan-t": StanConfig(
-        classes=400, dims=(32, 64, 128, 256), depths=(2, 3, 5, 2), head_dim=32, drop_path=0.1
-    ),
+    "stan-t": StanConfig(classes=400, dims=(32, 64, 128, 256), depths=(2, 3, 5, 2), head_dim=32, drop_path=0.1),
 }
 
 
@@ -157,9 +153,7 @@ class GlobalBlock(nn.Module):
 class PatchEmbed(nn.Module):
     """Strided convolution, then LayerNorm over channels."""
 
-    def __init__(
-        self, dim_in: int, dim: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, dim_in: int, dim: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
         padding = (kernel[0] // 2, 0, 0)
         self.proj = nn.Conv3d(dim_in, dim, kernel, stride, padding)
@@ -186,9 +180,7 @@ class Stan(nn.Module):
             kernel, stride = ((3, 4, 4), (2, 4, 4)) if stage == 1 else ((1, 2, 2), (1, 2, 2))
             setattr(self, f"patch_embed{stage}", PatchEmbed(dim_in, dim, kernel, stride))
             blocks = [
-                LocalBlock(dim, rates.pop(0))
-                if stage <= 2
-                else GlobalBlock(dim, config.head_dim, rates.pop(0))
+                LocalBlock(dim, rates.pop(0)) if stage <= 2 else GlobalBlock(dim, config.head_dim, rates.pop(0))
                 for _ in range(depth)
             ]
             setattr(self, f"blocks{stage}", nn.Sequential(*blocks))

@@ -1,0 +1,106 @@
+"""From labelled windows to the numbers that make frame scores comparable: profile, scale, threshold.
+
+Runs the exported graphs through `stan_edge`, so that what is calibrated is what is deployed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.attribution import correct, dealias, importance
+from stan_edge.contract import InputSpec, Method, MethodSpec
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import PREDICTED, Explainer
+
+CLASS_AGNOSTIC: tuple[Method, ...] = ("staa",)
+GRADIENTS: tuple[Method, ...] = ("vanilla",)
+"""Methods whose scores come from the input gradient, through the stem's strided kernel."""
+THRESHOLDS = np.arange(101) / 100
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationWindows:
+    """Labelled windows as the network sees them."""
+
+    frames: NDArray[np.uint8]  # [N, T, S, S, 3]
+    labels: NDArray[np.int64]  # [N]
+    important: NDArray[np.bool_]  # [N, T]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The numbers of one method, and how well its frames agree with the labels they were chosen on."""
+
+    spec: MethodSpec
+    f1: float
+    f1_all_positive: float
+
+
+def read_calibration(path: Path, spec: InputSpec) -> CalibrationWindows:
+    """Read `frames`, `labels`, `important` from an npz.
+
+    Raises:
+        ConfigError: the file is not there, damaged, or for another input.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            windows = CalibrationWindows(file["frames"], file["labels"], file["important"])
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError(f"--calibration {path}: cannot be read ({error}); `stan-edge train` writes one.") from error
+    expected = (spec.frames, spec.size_px, spec.size_px, 3)
+    if windows.frames.shape[1:] != expected or windows.frames.dtype != np.uint8:
+        raise ConfigError(f"--calibration {path}: windows are {windows.frames.shape[1:]}, the model takes {expected}.")
+    return windows
+
+
+def uncalibrated(method: Method, frames: int) -> MethodSpec:
+    """Without labelled windows: a flat profile, importance relative to each window, threshold in the middle."""
+    return MethodSpec(
+        class_specific=method not in CLASS_AGNOSTIC,
+        dealias=method in GRADIENTS,
+        profile=(1.0,) * frames,
+        scale=None,
+        threshold=0.5,
+    )
+
+
+def calibrate(explainer: Explainer, windows: CalibrationWindows, background: int | None) -> Calibration:
+    """Choose profile, scale and threshold of a method.
+
+    The profile is the mean response to clips in which nothing moves (each window's middle frame, repeated):
+    what remains of the score then depends on the position in the window alone. The scale is the 5th and 95th
+    percentile of the corrected scores; the threshold has the best F1 over the frames of windows that show an
+    activity (background windows are gated by their label), ties to the lower.
+    """
+    plain = uncalibrated(explainer.method, windows.frames.shape[1])
+    still = np.stack(
+        [_scores(explainer, np.repeat(w[len(w) // 2][None], len(w), 0), PREDICTED) for w in windows.frames]
+    )
+    response = dealias(still) if plain.dealias else still.astype(np.float64)
+    usable = response[response.mean(1) > 1e-3 * response.mean()]  # a Grad-CAM may be zero everywhere
+    profile = (usable / usable.mean(1, keepdims=True)).mean(0)
+    raw = np.stack([_scores(explainer, w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)])
+    spec = plain.model_copy(update={"profile": tuple(np.maximum(profile, 1e-3).round(6).tolist())})
+    low, high = np.percentile(correct(raw, spec), (5, 95))
+    spec = spec.model_copy(update={"scale": (float(low), float(high))})
+    shown = windows.labels != background
+    scores, truth = importance(raw[shown], spec).ravel(), windows.important[shown].ravel()
+    f1 = np.array([f1_score(scores >= threshold, truth) for threshold in THRESHOLDS])
+    best = int(f1.argmax())
+    spec = spec.model_copy(update={"threshold": float(THRESHOLDS[best])})
+    return Calibration(spec, float(f1[best]), f1_score(np.ones_like(truth), truth))
+
+
+def f1_score(flagged: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """2 TP / (2 TP + FP + FN); 0 when nothing is flagged and nothing is true."""
+    hits = int((flagged & truth).sum())
+    total = int(flagged.sum() + truth.sum())
+    return 2 * hits / total if total else 0.0
+
+
+def _scores(explainer: Explainer, frames: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
+    return explainer(np.ascontiguousarray(frames), class_index).frame_scores

@@ -1,0 +1,137 @@
+"""What `stan-edge export` does: a checkpoint becomes a bundle that has proven itself on every backend here."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from stan_edge.backends import BACKENDS, open_backend
+from stan_edge.bundle import CONTRACT, PARITY, Bundle, file_digest, open_bundle, write_digests
+from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec, write_contract
+from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
+from stan_edge.explainer import Explainer
+from stan_edge.parity import replay
+from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, uncalibrated
+from stan_export.graphs import export_graphs
+from stan_export.parity import record
+from stan_train.checkpoint import Checkpoint, load_checkpoint
+
+EVENTS = EventSpec(enter=0.6, leave=0.35, min_duration_s=0.2, merge_gap_s=1.0)
+HOP_TICKS = 2
+
+
+def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force: bool = False) -> None:
+    """Write the bundle `out`; nothing is left behind when a step fails.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: `out` exists, or the calibration does not fit.
+        ParityError: a backend on this machine does not reproduce the float64 results.
+    """
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists already; give another folder or --force.")
+    if not out.parent.is_dir():
+        raise ConfigError(f"-o {out}: the folder {out.parent} does not exist; make it first.")
+    checkpoint = load_checkpoint(checkpoint_path)
+    beside = checkpoint_path.with_name("calibration.npz")
+    path = calibration or (beside if beside.is_file() else None)
+    windows = read_calibration(path, checkpoint.input) if path else None
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        _write(part, checkpoint, checkpoint_path, windows, Console())
+        if out.exists():
+            shutil.rmtree(out)
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(
+    folder: Path, checkpoint: Checkpoint, path: Path, windows: CalibrationWindows | None, console: Console
+) -> None:
+    spec = checkpoint.input
+    export_graphs(checkpoint.model, spec, folder)
+    console.print(f"graphs: forward, {', '.join(METHODS)}")
+    frames, class_index = _parity_windows(spec, len(checkpoint.classes), windows)
+    np.savez_compressed(folder / PARITY, **record(checkpoint.model, spec, frames, class_index))
+    console.print(f"float64 reference: {len(frames)} windows")
+    contract = Contract(
+        schema_version=1,
+        name=checkpoint.name,
+        classes=checkpoint.classes,
+        background=checkpoint.background,
+        alarms=checkpoint.alarms,
+        input=spec,
+        hop_s=HOP_TICKS * spec.tick_s,
+        temperature=1.0,
+        methods={method: uncalibrated(method, spec.frames) for method in METHODS},
+        events=EVENTS,
+        provenance=checkpoint.provenance
+        | {"checkpoint_sha256": file_digest(path), "exported_with": f"stan-edge {version('stan-edge')}"},
+    )
+    _seal(folder, contract)
+    if windows is None:
+        console.print("no calibration windows: importance will be relative within each window", style="yellow")
+    else:
+        _seal(folder, _calibrated(open_bundle(folder), windows, console))
+    _prove(open_bundle(folder), console)
+
+
+def _seal(folder: Path, contract: Contract) -> None:
+    write_contract(folder / CONTRACT, contract)
+    write_digests(folder)
+
+
+def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -> Contract:
+    contract = bundle.contract
+    background = None if contract.background is None else contract.classes.index(contract.background)
+    backend = open_backend()
+    methods, provenance = dict(contract.methods), dict(contract.provenance)
+    for method in METHODS:
+        found = calibrate(Explainer(bundle, backend, method), windows, background)
+        methods[method] = found.spec
+        figures = (
+            f"threshold {found.spec.threshold:.2f}, frame F1 {found.f1:.3f} on the {len(windows.labels)} windows it was "
+            f"chosen on (all frames flagged: {found.f1_all_positive:.3f})"
+        )
+        provenance[f"calibration_{method}"] = figures
+        console.print(f"{method}: {figures}", highlight=False)
+    return contract.model_copy(update={"methods": methods, "provenance": provenance})
+
+
+def _parity_windows(
+    spec: InputSpec, classes: int, windows: CalibrationWindows | None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A window of noise, and with calibration one real window for each of three classes; the class explained
+    is the window's own for some and another for others."""
+    rng = np.random.default_rng(0)
+    shape = (spec.frames, spec.size_px, spec.size_px, 3)
+    frames = [rng.integers(0, 256, shape, np.uint8)]
+    class_index = [0]
+    if windows is not None:
+        for number, label in enumerate(np.unique(windows.labels)[:3]):
+            frames.append(windows.frames[np.flatnonzero(windows.labels == label)[0]])
+            class_index.append(int(label) if number % 2 else int(label + 1) % classes)
+    return np.stack(frames), np.array(class_index, np.int64)
+
+
+def _prove(bundle: Bundle, console: Console) -> None:
+    for name in BACKENDS:
+        try:
+            backend = open_backend(name)
+        except BackendUnavailableError as error:
+            console.print(f"not checked: {error}", style="dim", highlight=False)
+            continue
+        for method in METHODS:
+            row = replay(bundle, backend, Explainer(bundle, backend, method))
+            figures = f"{name} {method}: frame scores {row.scores_error:.1e}, logits {row.logits_error:.1e}"
+            if not row.passed:
+                raise ParityError(f"{figures} exceed {row.tolerance:.0e}; the bundle was not written.")
+            console.print(f"{figures} of float64", highlight=False)

@@ -1,0 +1,249 @@
+"""Operators with their input gradient, as ONNX nodes.
+
+Each function appends the forward nodes and returns the result with its *pullback*: a function that appends
+the nodes of the gradient with respect to the operator's input, given the gradient with respect to its output
+(reverse-mode differentiation, as `jax.vjp`). A graph that never calls the pullback holds no backward nodes.
+
+Written out by hand instead of traced: eleven rules are less than the decompositions a traced
+`torch.autograd.grad` needs, no constant of a tracing input can enter, and the layout is ours. The proof is
+in the tests: float64 autograd on the folded model, and central differences on the unfolded one.
+
+Values are channels-last tokens `[B, N, C]`, N = T' * H' * W'. A gradient may be `[B, 1, C]` where it is the
+same for all tokens; it broadcasts at the first operator that depends on the token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from stan_export.builder import GraphBuilder
+from stan_export.inference_form import Array, Depthwise, Linear
+
+Pullback = Callable[[str], str]
+Operator = Callable[[str], tuple[str, Pullback]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The space-time shape of a token sequence."""
+
+    batch: int
+    t: int
+    h: int
+    w: int
+
+    @property
+    def cells(self) -> int:
+        return self.h * self.w
+
+    @property
+    def tokens(self) -> int:
+        return self.t * self.cells
+
+
+def chain(*operators: Operator) -> Operator:
+    """One operator after the other."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        pullbacks = []
+        for operator in operators:
+            x, pullback = operator(x)
+            pullbacks.append(pullback)
+        return x, lambda dy: reduce(lambda d, pull: pull(d), reversed(pullbacks), dy)
+
+    return apply
+
+
+def residual(g: GraphBuilder, *operators: Operator) -> Operator:
+    """`x + f(x)`."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        fx, pullback = chain(*operators)(x)
+        return g.node("Add", x, fx), lambda dy: g.node("Add", dy, pullback(dy))
+
+    return apply
+
+
+def linear(g: GraphBuilder, layer: Linear) -> Operator:
+    """`x @ weight + bias`."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        y = g.node("MatMul", x, g.constant(layer.weight))
+        y = g.node("Add", y, g.constant(layer.bias))
+        return y, lambda dy: g.node("MatMul", dy, transposed(g, layer.weight))
+
+    return apply
+
+
+def transposed(g: GraphBuilder, weight: Array) -> str:
+    """The transpose of a forward weight, for the backward pass.
+
+    The initializer is shared with the forward pass, so that a bundle is not twice its size, except when it
+    is square: OpenVINO's CPU plugin (2026.4) takes such a weight for its transpose, and the gradient is off
+    by 2 to 18 % while the logits agree to 1e-7.
+    """
+    if weight.shape[0] == weight.shape[1]:
+        return g.constant(weight.T)
+    return g.transpose(g.constant(weight), 1, 0)
+
+
+def depthwise(g: GraphBuilder, layer: Depthwise, grid: Grid) -> Operator:
+    """Depthwise convolution; its input gradient is one with the kernel flipped in t, h and w."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        y = _convolve(g, x, layer.kernel, g.constant(layer.bias), grid)
+        flipped = layer.kernel[:, :, ::-1, ::-1, ::-1]
+        return y, lambda dy: _convolve(g, dy, flipped, "", grid)
+
+    return apply
+
+
+def _convolve(g: GraphBuilder, x: str, kernel: Array, bias: str, grid: Grid) -> str:
+    """The transposes stand right beside the convolution, on five axes: OpenVINO then runs it channels-last
+    and drops them (stan-t at 112, two cores: 35 ms to explain; with a Reshape in between 40 ms)."""
+    channels, size = len(kernel), kernel.shape[-1]
+    x = g.transpose(g.reshape(x, grid.batch, grid.t, grid.h, grid.w, channels), 0, 4, 1, 2, 3)
+    x = g.node(
+        "Conv",
+        x,
+        g.constant(kernel),
+        *([bias] if bias else []),
+        kernel_shape=[size] * 3,
+        pads=[size // 2] * 6,
+        group=channels,
+    )
+    return g.reshape(g.transpose(x, 0, 2, 3, 4, 1), grid.batch, grid.tokens, channels)
+
+
+def gelu(g: GraphBuilder) -> Operator:
+    """Exact GELU `x * Phi(x)`; its derivative is `Phi(x) + x * phi(x)`."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        def pullback(dy: str) -> str:
+            erf = g.node("Erf", g.node("Mul", x, g.scalar(math.sqrt(0.5))))
+            phi_sum = g.node("Mul", g.node("Add", erf, g.scalar(1.0)), g.scalar(0.5))
+            exponent = g.node("Mul", g.node("Mul", x, x), g.scalar(-0.5))
+            density = g.node("Mul", g.node("Exp", exponent), g.scalar(1 / math.sqrt(2 * math.pi)))
+            slope = g.node("Add", phi_sum, g.node("Mul", x, density))
+            return g.node("Mul", dy, slope)
+
+        return g.node("Gelu", x), pullback
+
+    return apply
+
+
+def standardize(g: GraphBuilder, channels: int, eps: float) -> Operator:
+    """LayerNorm over channels without gain and shift: `z = (x - mean) / sqrt(var + eps)`.
+
+    Gradient: `(dz - mean(dz) - z * mean(dz * z)) / sqrt(var + eps)`. The deviation is computed beside the
+    norm, because TensorRT refuses a LayerNormalization with three outputs.
+    """
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        z = g.node("LayerNormalization", x, g.constant(ones), g.constant(zeros), axis=-1, epsilon=eps)
+
+        def pullback(dz: str) -> str:
+            centred = g.node("Sub", x, _mean(g, x))
+            variance = _mean(g, g.node("Mul", centred, centred))
+            deviation = g.node("Sqrt", g.node("Add", variance, g.scalar(eps)))
+            along = g.node("Mul", z, _mean(g, g.node("Mul", dz, z)))
+            dx = g.node("Sub", g.node("Sub", dz, _mean(g, dz)), along)
+            return g.node("Div", dx, deviation)
+
+        return z, pullback
+
+    return apply
+
+
+def _mean(g: GraphBuilder, x: str) -> str:
+    return g.reduce("ReduceMean", x, -1, keepdims=True)
+
+
+def affine(g: GraphBuilder, gain: Array, shift: Array) -> Operator:
+    """`x * gain + shift` per channel."""
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        y = g.node("Add", g.node("Mul", x, g.constant(gain)), g.constant(shift))
+        return y, lambda dy: g.node("Mul", dy, g.constant(gain))
+
+    return apply
+
+
+@dataclass
+class AttentionProbe:
+    """Keeps the softmax `[B, heads, N, N]` of the last attention it is handed to."""
+
+    softmax: str = ""
+
+
+def attention(g: GraphBuilder, heads: int, channels: int, grid: Grid, probe: AttentionProbe) -> Operator:
+    """Softmax attention from `[B, N, 3C]` (q already scaled, k, v) to `[B, N, C]`.
+
+    With P the softmax and O = P V: `dV = P' dO`, `dS = P * (dO V' - rowsum(dO * O))`, `dQ = dS K`,
+    `dK = dS' Q`; the row sum over channels equals `rowsum(P * dP)` over tokens and is N / d times smaller.
+    """
+    width = channels // heads
+    split = (grid.batch, grid.tokens, heads, width)
+
+    def to_heads(x: str, *order: int) -> str:
+        return g.transpose(g.reshape(x, *split), *order)
+
+    def from_heads(x: str, *order: int) -> str:
+        return g.reshape(g.transpose(x, *order), grid.batch, grid.tokens, channels)
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        q, k, v = g.nodes("Split", 3, x, axis=2, num_outputs=3)
+        q, v = to_heads(q, 0, 2, 1, 3), to_heads(v, 0, 2, 1, 3)  # [B, heads, N, d]
+        k = to_heads(k, 0, 2, 3, 1)  # [B, heads, d, N]
+        softmax = g.node("Softmax", g.node("MatMul", q, k), axis=-1)  # [B, heads, N, N]
+        out = g.node("MatMul", softmax, v)
+        probe.softmax = softmax
+
+        def pullback(dy: str) -> str:
+            dout = to_heads(dy, 0, 2, 1, 3)
+            dv = g.node("MatMul", g.transpose(softmax, 0, 1, 3, 2), dout)
+            dsoftmax = g.node("MatMul", dout, g.transpose(v, 0, 1, 3, 2))
+            row_sum = g.reduce("ReduceSum", g.node("Mul", dout, out), -1, keepdims=True)
+            dscores = g.node("Mul", softmax, g.node("Sub", dsoftmax, row_sum))
+            dq = g.node("MatMul", dscores, g.transpose(k, 0, 1, 3, 2))
+            dk = g.node("MatMul", g.transpose(dscores, 0, 1, 3, 2), q)
+            parts = (from_heads(part, 0, 2, 1, 3) for part in (dq, dk, dv))
+            return g.node("Concat", *parts, axis=2)
+
+        return from_heads(out, 0, 2, 1, 3), pullback
+
+    return apply
+
+
+def patches(g: GraphBuilder, channels: int, grid: Grid) -> Operator:
+    """Tokens of a grid to those of the grid with half its height and width, `[B, N', 4C]`.
+
+    A last odd row or column is in no patch, as in a strided convolution, and gets gradient 0.
+    """
+    h, w = grid.h // 2, grid.w // 2
+    rows = grid.batch * grid.t
+
+    def apply(x: str) -> tuple[str, Pullback]:
+        if (grid.h, grid.w) != (2 * h, 2 * w):
+            x = g.reshape(x, rows, grid.h, grid.w, channels)
+            x = g.take(g.take(x, 1, 0, 2 * h), 2, 0, 2 * w)
+        x = g.transpose(g.reshape(x, rows * h, 2, w, 2 * channels), 0, 2, 1, 3)
+        y = g.reshape(x, grid.batch, grid.t * h * w, 4 * channels)
+
+        def pullback(dy: str) -> str:
+            dx = g.transpose(g.reshape(dy, rows * h, w, 2, 2 * channels), 0, 2, 1, 3)
+            if (grid.h, grid.w) != (2 * h, 2 * w):
+                dx = g.reshape(dx, rows, 2 * h, 2 * w, channels)
+                pads = [0, 0, 0, 0, 0, grid.h - 2 * h, grid.w - 2 * w, 0]
+                dx = g.node("Pad", dx, g.constant(np.array(pads, np.int64)))
+            return g.reshape(dx, grid.batch, grid.tokens, channels)
+
+        return y, pullback
+
+    return apply

@@ -1,0 +1,160 @@
+"""Writes the four deployable graphs of a model: one forward, three that explain.
+
+Every graph takes `frames`, uint8 `[B, T, H, W, 3]` RGB, and gives `logits`, float32 `[B, classes]`. The
+explaining ones add `frame_scores` `[B, T]` (raw, before de-aliasing and scaling) and a coarse `map`
+`[B, T, h, w]`; the class-specific ones also take `class_index`, int64 `[B]`, where -1 is the predicted class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from stan_edge.contract import METHODS, InputSpec, Method
+from stan_edge.errors import ConfigError
+from stan_export.builder import GraphBuilder
+from stan_export.external_data import WeightsFile
+from stan_export.gradient import Grid, transposed
+from stan_export.inference_form import InferenceForm, inference_form
+from stan_export.network import PATCH, Trunk, check_input, trunk
+from stan_train.model import Stan
+
+FORWARD = "forward.onnx"
+WEIGHTS = "weights.bin"
+CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "gradcam"})
+"""Methods whose graph takes `class_index`."""
+MAP_CELL = 16
+"""Side of a cell of the `vanilla` map in pixels; cells of the others are stage-4 tokens, 32 pixels."""
+SEED = 1024.0
+"""The gradient is seeded with a power of two and divided by it at the end: per-token gradients of 1e-5 would
+be subnormal in float16; in float32 and bfloat16 it changes no bit."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Values of an explain graph before they become outputs."""
+
+    frame_scores: str  # [B, T]
+    map: str  # [B, T, h, w]
+    cells: tuple[int, int]
+    """Height and width of the map."""
+
+
+def explain_name(method: Method) -> str:
+    """File name of the graph of a method."""
+    return f"explain-{method}.onnx"
+
+
+def export_graphs(model: Stan, input: InputSpec, folder: Path, *, batch: int = 1) -> tuple[Path, ...]:  # noqa: A002
+    """Write `forward.onnx`, `explain-*.onnx` and the `weights.bin` they share; return their paths.
+
+    Shapes are static; `batch` is B.
+
+    Raises:
+        ConfigError: a window shape or batch the graphs do not take.
+    """
+    check_input(input)
+    if batch < 1:
+        raise ConfigError(f"batch is {batch}; give at least 1.")
+    form = inference_form(model)
+    graphs = {FORWARD: _graph(form, input, batch, None)}
+    graphs |= {explain_name(method): _graph(form, input, batch, method) for method in METHODS}
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = WeightsFile(folder / WEIGHTS)
+    for name, graph in graphs.items():
+        weights.take_initializers(graph)
+        onnx.save(graph, folder / name)
+    weights.write()
+    for name in graphs:
+        onnx.checker.check_model(folder / name, full_check=True)
+    return (*(folder / name for name in graphs), folder / WEIGHTS)
+
+
+def _graph(form: InferenceForm, spec: InputSpec, batch: int, method: Method | None) -> onnx.ModelProto:
+    g = GraphBuilder()
+    inputs: dict[str, tuple[int, Sequence[int]]] = {
+        "frames": (TensorProto.UINT8, (batch, spec.frames, spec.size_px, spec.size_px, 3))
+    }
+    network = trunk(g, form, "frames", spec, batch)
+    outputs: dict[str, tuple[str, Sequence[int]]] = {"logits": (network.logits, (batch, len(form.head.bias)))}
+    if method is not None:
+        if method in CLASS_SPECIFIC:
+            inputs["class_index"] = (TensorProto.INT64, (batch,))
+        explanation = _EXPLAINERS[method](g, form, network)
+        outputs["frame_scores"] = (explanation.frame_scores, (batch, spec.frames))
+        outputs["map"] = (explanation.map, (batch, spec.frames, *explanation.cells))
+    return g.model(f"stan-{method or 'forward'}", inputs, outputs)
+
+
+def _vanilla(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+    """|d logit / d pixel|, averaged over channels and the pixels of a cell or a frame."""
+    stem, tokens = network.stem_grid, network.grid.tokens
+    seed = g.node("Mul", _one_hot(g, form, network), g.scalar(SEED / tokens))  # [B, classes]
+    dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
+    gradient = network.to_patches(g.reshape(dpooled, stem.batch, 1, -1))
+    sides = [
+        g.reduce("ReduceMean", g.node("Abs", side), -1) for side in (gradient.even, gradient.odd)
+    ]  # [B, T/2, h*w] each
+    x = _interleave(g, *sides)  # [B, T/2, 2, h*w]
+    x = g.node("Mul", g.reshape(x, stem.batch, 2 * stem.t, stem.h, stem.w), g.scalar(1 / SEED))
+    pool = MAP_CELL // PATCH
+    x = g.node("AveragePool", x, kernel_shape=[pool, pool], strides=[pool, pool])
+    return Explanation(g.reduce("ReduceMean", x, 2, 3), x, (stem.h // pool, stem.w // pool))
+
+
+def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+    """Grad-CAM on the output of the final norm. The head is mean -> Linear, so that this is the
+    class-activation map `ReLU(sum_c W[y, c] F[c])` (arXiv 1512.04150): no backward pass."""
+    grid = network.grid
+    one_hot = _one_hot(g, form, network)
+    weight = g.node("MatMul", one_hot, transposed(g, form.head.weight))  # [B, C]
+    offset = g.node("MatMul", one_hot, g.constant(form.cam_offset[:, None]))  # [B, 1]
+    cam = g.node("MatMul", network.features, g.reshape(weight, grid.batch, -1, 1))  # [B, N, 1]
+    cam = g.node("Add", g.reshape(cam, grid.batch, grid.tokens), offset)
+    cells = _token_frames_to_frames(g, g.node("Relu", cam), grid)
+    return Explanation(g.reduce("ReduceMean", cells, 2, 3), cells, (grid.h, grid.w))
+
+
+def _staa(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+    """Softmax attention that a token of the last block receives, mean over heads and queries (after
+    arXiv 2411.00630; there is no class token). It is the same for every class."""
+    received = g.reduce("ReduceMean", network.softmax, 1, 2)  # [B, N]
+    cells = _token_frames_to_frames(g, received, network.grid)
+    return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
+
+
+_EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk], Explanation]] = {
+    "vanilla": _vanilla,
+    "gradcam": _gradcam,
+    "staa": _staa,
+}
+
+
+def _one_hot(g: GraphBuilder, form: InferenceForm, network: Trunk) -> str:
+    """float32 `[B, classes]` from `class_index`, -1 being the predicted class."""
+    classes = g.constant(np.arange(len(form.head.bias), dtype=np.int64))
+    predicted = g.node("ArgMax", network.logits, axis=1, keepdims=0)  # [B]
+    asked = g.node("Less", "class_index", g.constant(np.int64(0)))
+    index = g.node("Where", asked, predicted, "class_index")
+    hit = g.node("Equal", g.reshape(index, network.grid.batch, 1), classes)
+    return g.node("Cast", hit, to=TensorProto.FLOAT)
+
+
+def _token_frames_to_frames(g: GraphBuilder, tokens: str, grid: Grid) -> str:
+    """`[B, N]` to `[B, T, h, w]`: frame 2k is in token k only, frame 2k+1 in tokens k and k+1."""
+    even = g.reshape(tokens, grid.batch, grid.t, grid.cells)
+    following = np.minimum(np.arange(1, grid.t + 1, dtype=np.int64), grid.t - 1)
+    later = g.node("Gather", even, g.constant(following), axis=1)
+    odd = g.node("Mul", g.node("Add", even, later), g.scalar(0.5))
+    return g.reshape(_interleave(g, even, odd), grid.batch, 2 * grid.t, grid.h, grid.w)
+
+
+def _interleave(g: GraphBuilder, even: str, odd: str) -> str:
+    """Two `[B, T/2, cells]` to `[B, T/2, 2, cells]`."""
+    axis = g.constant(np.array([2], np.int64))
+    return g.node("Concat", *(g.node("Unsqueeze", x, axis) for x in (even, odd)), axis=2)

@@ -1,0 +1,166 @@
+"""STAN as ONNX nodes: frames in, features and logits out, and the way back to the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from stan_edge.contract import InputSpec
+from stan_edge.errors import ConfigError
+from stan_export.builder import GraphBuilder
+from stan_export.gradient import (
+    AttentionProbe,
+    Grid,
+    Operator,
+    affine,
+    attention,
+    chain,
+    depthwise,
+    gelu,
+    linear,
+    patches,
+    residual,
+    standardize,
+    transposed,
+)
+from stan_export.inference_form import GlobalWeights, InferenceForm, Linear, LocalWeights, Stage
+
+PATCH = 4
+"""Side of the stem's patches in pixels."""
+PIXELS = PATCH * PATCH * 3
+"""Numbers in a patch of one frame, ordered (y, x, channel)."""
+
+
+@dataclass(frozen=True)
+class PatchGradient:
+    """Gradient with respect to the normalised pixels, one row per stem patch, `[B, T/2, h*w, 48]`."""
+
+    even: str
+    odd: str
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What the network makes of the frames, as values of the graph."""
+
+    features: str  # [B, N, C], input of the final norm
+    logits: str  # [B, classes]
+    softmax: str  # [B, heads, N, N] of the last block
+    grid: Grid  # of the features
+    stem_grid: Grid
+    to_patches: Callable[[str], PatchGradient]
+    """Pullback from the gradient with respect to `features`, `[B, N or 1, C]`."""
+
+
+def check_input(spec: InputSpec) -> None:
+    """Refuse window shapes the graphs do not take.
+
+    Raises:
+        ConfigError: `frames` is odd (the stem pairs frames), or `size_px` is no multiple of 16.
+    """
+    if spec.frames % 2:
+        raise ConfigError(f"frames is {spec.frames}, but the stem joins frames in pairs; train with an even number.")
+    if spec.size_px % 16:
+        raise ConfigError(
+            f"size_px is {spec.size_px}, but score maps have cells of 16 pixels; train with a multiple of 16."
+        )
+
+
+def trunk(g: GraphBuilder, form: InferenceForm, frames: str, spec: InputSpec, batch: int) -> Trunk:
+    """Append the whole network; `frames` is uint8 `[B, T, H, W, 3]`."""
+    side = spec.size_px // PATCH
+    stem_grid = grid = Grid(batch, spec.frames // 2, side, side)
+    x, to_patches = _stem(g, form.stages[0].embed.patch, frames, spec, grid)
+    probe = AttentionProbe()
+    operators: list[Operator] = []
+    channels = 0
+    for index, stage in enumerate(form.stages):
+        if index:
+            operators += [patches(g, channels, grid), linear(g, stage.embed.patch)]
+            grid = Grid(batch, grid.t, grid.h // 2, grid.w // 2)
+        channels = len(stage.embed.gain)
+        operators += _stage(g, stage, channels, grid, probe)
+    features, pullback = chain(*operators)(x)
+    pooled = g.reduce("ReduceMean", features, 1)  # [B, C]
+    logits, _ = linear(g, form.head)(pooled)
+    return Trunk(features, logits, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)))
+
+
+def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe) -> list[Operator]:
+    embed = stage.embed
+    operators = [standardize(g, channels, embed.eps), affine(g, embed.gain, embed.shift)]
+    for block in stage.blocks:
+        operators.append(residual(g, depthwise(g, block.position, grid)))
+        if isinstance(block, LocalWeights):
+            operators += _local_block(g, block, grid)
+        else:
+            operators += _global_block(g, block, channels, grid, probe)
+    return operators
+
+
+def _local_block(g: GraphBuilder, block: LocalWeights, grid: Grid) -> list[Operator]:
+    return [
+        residual(g, linear(g, block.conv1), depthwise(g, block.affinity, grid), linear(g, block.conv2)),
+        residual(g, linear(g, block.fc1), gelu(g), linear(g, block.fc2)),
+    ]
+
+
+def _global_block(
+    g: GraphBuilder, block: GlobalWeights, channels: int, grid: Grid, probe: AttentionProbe
+) -> list[Operator]:
+    return [
+        residual(
+            g,
+            standardize(g, channels, block.eps),
+            linear(g, block.qkv),
+            attention(g, block.heads, channels, grid, probe),
+            linear(g, block.proj),
+        ),
+        residual(
+            g,
+            standardize(g, channels, block.eps),
+            linear(g, block.fc1),
+            gelu(g),
+            linear(g, block.fc2),
+        ),
+    ]
+
+
+def _stem(
+    g: GraphBuilder, patch: Linear, frames: str, spec: InputSpec, grid: Grid
+) -> tuple[str, Callable[[str], PatchGradient]]:
+    """Patch embedding of the pixels: token k sees frames 2k-1 (zero before the first), 2k and 2k+1.
+
+    The 3x4x4 kernel with stride 2x4x4 is a linear map of 4x4 patches, so that its gradient needs neither a
+    transposed convolution nor the pixels put back in order: the scores are means over patches.
+    """
+    before, pair = patch.weight[:PIXELS], patch.weight[PIXELS:]  # [48, C], [96, C]
+    t, cells = grid.t, grid.cells
+
+    def to_patches(dy: str) -> PatchGradient:
+        dpair = g.reshape(g.node("MatMul", dy, transposed(g, pair)), grid.batch, t, cells, 2 * PIXELS)
+        dbefore = g.reshape(g.node("MatMul", dy, transposed(g, before)), grid.batch, t, cells, PIXELS)
+        later = g.take(_pad_frames(g, dbefore, after=1), 1, 1, t + 1)  # that of token k+1
+        odd = g.node("Add", g.take(dpair, 3, PIXELS, 2 * PIXELS), later)
+        return PatchGradient(even=g.take(dpair, 3, 0, PIXELS), odd=odd)
+
+    rows = grid.batch * t
+    x = g.node("Cast", frames, to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
+    x = g.transpose(g.reshape(x, rows, 2, grid.h, PATCH, grid.w, PATCH * 3), 0, 2, 4, 1, 3, 5)
+    x = g.reshape(x, grid.batch, t, cells, 2 * PIXELS)
+    x = g.node("Mul", x, g.scalar(1 / (255 * spec.std)))
+    x = g.node("Sub", x, g.scalar(spec.mean / spec.std))
+    odd = g.take(x, 3, PIXELS, 2 * PIXELS)
+    earlier = g.take(_pad_frames(g, odd, before=1), 1, 0, t)  # that of token k-1
+    y_pair = g.node("MatMul", x, g.constant(pair))
+    y_before = g.node("MatMul", earlier, g.constant(before))
+    y = g.node("Add", g.node("Add", y_pair, y_before), g.constant(patch.bias))
+    return g.reshape(y, grid.batch, grid.tokens, len(patch.bias)), to_patches
+
+
+def _pad_frames(g: GraphBuilder, x: str, *, before: int = 0, after: int = 0) -> str:
+    """Zero token-frames around `[B, T/2, cells, 48]`."""
+    return g.node("Pad", x, g.constant(np.array([0, before, 0, 0, 0, after, 0, 0], np.int64)))

@@ -1,0 +1,129 @@
+"""Float64 reference results that travel with the graphs, so that any backend can be held to them.
+
+Computed with PyTorch autograd on the folded network, which shares no code with the graphs beyond the folding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stan_edge.contract import InputSpec, Method
+from stan_edge.errors import ConfigError
+from stan_export.inference_form import FoldedStan, fold_batchnorm
+from stan_train.model import GlobalBlock, Stan
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One window on its way through the network, float64."""
+
+    pixels: Tensor  # [1, 3, T, H, W], normalised, requires grad
+    features: Tensor  # [1, C, T/2, h, w], input of the final norm
+    logits: Tensor  # [1, classes]
+    last_tokens: Tensor  # [1, N, C], input of the last block's attention
+
+
+def record(
+    model: Stan,
+    input: InputSpec,  # noqa: A002
+    clips: npt.NDArray[np.uint8],
+    class_index: npt.NDArray[np.int64],
+) -> Arrays:
+    """References for `clips` `[N, T, H, W, 3]` explained for `class_index` `[N]` (-1: the predicted class).
+
+    Returns `frames` and `class_index` as given, float64 `logits` `[N, classes]`, and per method `scores_<method>`
+    `[N, T]` and `map_<method>` `[N, T, h, w]`, with the meaning of the graphs' outputs.
+
+    Raises:
+        ConfigError: clips are not of the input's shape, or a class does not exist.
+    """
+    shape = (input.frames, input.size_px, input.size_px, 3)
+    if clips.dtype != np.uint8 or clips.shape[1:] != shape:
+        raise ConfigError(
+            f"clips are {clips.dtype} {clips.shape}, the model takes uint8 (N, {', '.join(map(str, shape))})."
+        )
+    classes = model.config.classes
+    if class_index.shape != (len(clips),) or not ((class_index >= -1) & (class_index < classes)).all():
+        raise ConfigError(f"class_index must hold one number from -1 to {classes - 1} for each clip.")
+    folded = fold_batchnorm(model)
+    explainers: dict[Method, Callable[[FoldedStan, Clip, int], tuple[Tensor, Tensor]]] = {
+        "vanilla": _vanilla,
+        "gradcam": _gradcam,
+        "staa": _staa,
+    }
+    rows: dict[str, list[Tensor]] = {}
+    for frames, asked in zip(clips, class_index, strict=True):
+        clip = run_folded(folded, input, frames)
+        explained = int(clip.logits.argmax()) if asked < 0 else int(asked)
+        rows.setdefault("logits", []).append(clip.logits[0])
+        for method, explain in explainers.items():
+            scores, cells = explain(folded, clip, explained)
+            rows.setdefault(f"scores_{method}", []).append(scores)
+            rows.setdefault(f"map_{method}", []).append(cells)
+    recorded: Arrays = {"frames": clips, "class_index": class_index}
+    return recorded | {key: torch.stack(value).detach().numpy() for key, value in rows.items()}
+
+
+def run_folded(folded: FoldedStan, spec: InputSpec, frames: npt.NDArray[np.uint8]) -> Clip:
+    """Forward one clip `[T, H, W, 3]` in float64."""
+    network = folded.network
+    last = _last_block(network)
+    kept: list[Tensor] = []
+    hook = last.norm1.register_forward_hook(lambda _module, _args, output: kept.append(output))
+    pixels = torch.from_numpy(frames).double().movedim(-1, 0)[None]  # [1, 3, T, H, W]
+    pixels = ((pixels / 255 - spec.mean) / spec.std).requires_grad_()
+    features = network.features(pixels)
+    hook.remove()
+    return Clip(pixels, features, network.head(features.mean((2, 3, 4))), kept[0])
+
+
+def _last_block(network: Stan) -> GlobalBlock:
+    return cast(GlobalBlock, network.get_submodule(f"blocks4.{network.config.depths[3] - 1}"))
+
+
+def input_gradient(clip: Clip, explained: int) -> Tensor:
+    """d logit / d normalised pixel of one class, `[3, T, H, W]`."""
+    return torch.autograd.grad(clip.logits[0, explained], clip.pixels, retain_graph=True)[0][0]
+
+
+def _vanilla(_folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
+    magnitude = input_gradient(clip, explained).abs().mean(0)  # [T, H, W]
+    return magnitude.mean((1, 2)), F.avg_pool2d(magnitude, 16)
+
+
+def _gradcam(folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
+    weight = folded.network.head.weight[explained]
+    cam = torch.einsum("c,cthw->thw", weight, clip.features[0]) + folded.cam_offset[explained]
+    cells = _to_frames(cam.relu())
+    return cells.mean((1, 2)), cells
+
+
+def _staa(folded: FoldedStan, clip: Clip, _explained: int) -> tuple[Tensor, Tensor]:
+    received = _attention_received(_last_block(folded.network), clip.last_tokens)
+    received = received.view_as(clip.features[0, 0])  # [T/2, h, w]
+    cells = _to_frames(received)
+    return cells.sum((1, 2)), cells
+
+
+def _attention_received(block: GlobalBlock, tokens: Tensor) -> Tensor:
+    attention = block.attn
+    q, k, _ = attention.qkv(tokens)[0].chunk(3, dim=1)  # [N, C] each
+    q, k = (x.unflatten(1, (attention.heads, -1)).movedim(1, 0) for x in (q, k))  # [heads, N, d]
+    softmax = (attention.scale * q @ k.mT).softmax(-1)  # [heads, queries, keys]
+    return softmax.mean((0, 1))  # [N]
+
+
+def _to_frames(token_frames: Tensor) -> Tensor:
+    """`[T/2, h, w]` to `[T, h, w]`: an odd frame is the mean of the two tokens that see it."""
+    following = torch.cat((token_frames[1:], token_frames[-1:]))
+    return torch.stack((token_frames, (token_frames + following) / 2), 1).flatten(0, 1)

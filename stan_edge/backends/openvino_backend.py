@@ -1,0 +1,59 @@
+"""OpenVINO on the CPU: about twice ONNX Runtime on these graphs, bf16 where the processor has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from stan_edge.backends import Precision
+from stan_edge.errors import BackendError, BackendUnavailableError
+
+CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+
+class OpenVinoGraph:
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        self.inputs = tuple(port.any_name for port in compiled.inputs)
+        self._outputs = [port.any_name for port in compiled.outputs]
+
+    def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        self._request.infer({name: feeds[name] for name in self.inputs}, share_inputs=True)
+        # copied: the request reuses its output memory at the next call
+        return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+
+
+class OpenVinoBackend:
+    name = "openvino"
+    version: str = ov.__version__
+    device = "CPU"
+    fallback = False
+
+    def __init__(self, core: ov.Core, precision: Precision, threads: int) -> None:
+        self.precision = precision
+        self._core = core
+        self._config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,  # without it the plugin picks bf16 where it can
+            "INFERENCE_NUM_THREADS": threads,
+        }
+
+    def load(self, path: Path) -> OpenVinoGraph:
+        try:
+            return OpenVinoGraph(self._core.compile_model(path, self.device, self._config))
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot load {path}: {str(error).splitlines()[0]}") from error
+
+
+def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:
+    """Raises BackendUnavailableError when this processor cannot compute at the precision."""
+    core = ov.Core()
+    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if CAPABILITY[precision] not in can:
+        raise BackendUnavailableError(f"Backend openvino cannot compute in {precision} on this processor; use f32.")
+    return OpenVinoBackend(core, precision, threads)

@@ -1,0 +1,117 @@
+"""A model on disk: a folder with its contract, graphs, weights, parity recordings and the digest of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from stan_edge.contract import METHODS, Contract, Method, read_contract
+from stan_edge.errors import BundleError, ConfigError, ContractError, DigestError
+
+CONTRACT = "contract.json"
+DIGESTS = "digests.json"
+PARITY = "parity.npz"
+FORWARD = "forward.onnx"
+SHIPPED = "stan-t"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle; every file in it is the one that was exported."""
+
+    folder: Path
+    contract: Contract
+    digest: str
+    """`sha256:` of the list of file digests: one name for the whole model."""
+
+    @property
+    def forward(self) -> Path:
+        return self.folder / FORWARD
+
+    def explain(self, method: Method) -> Path:
+        """Graph of one attribution method.
+
+        Raises:
+            ConfigError: this model was exported without it.
+        """
+        if method not in self.contract.methods:
+            raise ConfigError(
+                f"--method {method}: model {self.contract.name} explains by {', '.join(self.contract.methods)}."
+            )
+        return self.folder / explain_file(method)
+
+    @property
+    def parity(self) -> Path:
+        return self.folder / PARITY
+
+
+def explain_file(method: Method) -> str:
+    return f"explain-{method}.onnx"
+
+
+def shipped_bundle() -> Path:
+    """Folder of the bundle that ships inside the wheel."""
+    return Path(str(files("stan_edge.models") / SHIPPED))
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and check every digest and the contract.
+
+    Raises:
+        BundleError: no bundle is there.
+        DigestError: a file is missing, or is not the one that was exported.
+        ContractError: see `read_contract`.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"There is no model bundle at {folder}; `stan-edge export CHECKPOINT -o BUNDLE` writes one.")
+    recorded = _read_digests(folder / DIGESTS)
+    for name, digest in recorded.items():
+        path = folder / name
+        if not path.is_file():
+            raise DigestError(f"{folder}: file {name} is missing; copy or export the bundle again.")
+        if file_digest(path) != digest:
+            raise DigestError(
+                f"{folder}: file {name} is not the one that was exported; copy or export the bundle again."
+            )
+    contract = read_contract(folder / CONTRACT)
+    for name in (CONTRACT, PARITY, FORWARD, *(explain_file(method) for method in contract.methods)):
+        if name not in recorded:
+            raise ContractError(f"{folder}: {DIGESTS} does not list {name}; export the bundle again.")
+    return Bundle(folder, contract, "sha256:" + file_digest(folder / DIGESTS))
+
+
+def write_digests(folder: Path) -> None:
+    """Record the digest of every file in the folder; the last step of writing a bundle."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != DIGESTS)
+    recorded = {name: file_digest(folder / name) for name in names}
+    (folder / DIGESTS).write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def methods_of(bundle: Bundle) -> tuple[Method, ...]:
+    """The methods of a bundle in the order of `METHODS`."""
+    return tuple(method for method in METHODS if method in bundle.contract.methods)
+
+
+def _read_digests(path: Path) -> dict[str, str]:
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DigestError(
+            f"{path.parent} is not a model bundle: {path.name} cannot be read; `stan-edge export` writes bundles."
+        ) from error
+    ok = isinstance(recorded, dict) and all(isinstance(v, str) for v in recorded.values())
+    if not ok or any(Path(name).name != name for name in recorded):
+        raise DigestError(f"{path} is damaged; copy or export the bundle again.")
+    return recorded

@@ -1,0 +1,51 @@
+"""The command `stan-edge`, a verb a file. Verbs import what they need when they run: `--help` stays quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from stan_edge.cli import bench, doctor, export, run, train, verify
+from stan_edge.errors import StanEdgeError
+
+UNUSABLE = 2
+"""Exit code for usage, configuration or input that cannot be used; 1 is a failure while running."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Says in real time what is happening in front of a camera, and which frames made it say so.",
+)
+for verb in (run, verify, bench, doctor, train, export):
+    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("stan-edge"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence on stderr and an exit code."""
+    try:
+        app()
+    except StanEdgeError as error:
+        print(f"stan-edge: {error}", file=sys.stderr)
+        sys.exit(UNUSABLE)
+    except BrokenPipeError:  # `stan-edge run --json ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,52 @@
+"""`stan-edge bench`: where the time goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stan_edge.cli.options import (
+    AllowFallback,
+    BackendName,
+    CropText,
+    MethodName,
+    Model,
+    Person,
+    Precision,
+    Threads,
+    method_of,
+)
+
+
+def command(
+    source: Annotated[Path | None, typer.Argument(help="Video file; default: the clip that ships inside.")] = None,
+    model: Model = None,
+    backend: BackendName = "auto",
+    precision: Precision = "f32",
+    threads: Threads = 0,
+    allow_fallback: AllowFallback = False,
+    method: MethodName = "vanilla",
+    crop: CropText = None,
+    person: Person = True,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Times the video is run.")] = 3,
+    json_out: Annotated[bool, typer.Option("--json", help="All raw values as JSON.")] = False,
+) -> None:
+    """Run a video from decoding to events and print the time of each stage."""
+    from stan_edge.backends import open_backend
+    from stan_edge.bench import measure, print_report
+    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.explainer import Explainer
+    from stan_edge.parity import require_parity
+    from stan_edge.sources import Crop, demo_clip
+
+    bundle = open_bundle(model or shipped_bundle())
+    chosen = method_of(bundle, method)
+    engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
+    explainer = Explainer(bundle, engine, chosen)
+    require_parity(bundle, engine, explainer)
+    report = measure(
+        bundle, engine, explainer, str(source or demo_clip()), Crop.parse(crop) if crop else None, repeat, person=person
+    )
+    print_report(report, as_json=json_out)

@@ -1,0 +1,132 @@
+"""`stan-edge run`: watch a camera or a video."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stan_edge.cli.options import (
+    AllowFallback,
+    BackendName,
+    CropText,
+    HopS,
+    MethodName,
+    Model,
+    Person,
+    Precision,
+    Threads,
+    method_of,
+)
+from stan_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stan_edge.contract import Contract
+    from stan_edge.sinks import Sink
+
+FAILED = 1
+
+
+def command(
+    source: Annotated[str | None, typer.Argument(help="Video file, camera number, device path or URL.")] = None,
+    camera: Annotated[str | None, typer.Option("--camera", help="The same as an option: --camera 0.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="The clip that ships inside (drawn, not filmed).")] = False,
+    model: Model = None,
+    backend: BackendName = "auto",
+    precision: Precision = "f32",
+    threads: Threads = 0,
+    allow_fallback: AllowFallback = False,
+    method: MethodName = "vanilla",
+    hop_s: HopS = None,
+    crop: CropText = None,
+    person: Person = True,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace, as a camera.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="Records as JSON lines on stdout.")] = False,
+    save_video: Annotated[Path | None, typer.Option("--save-video", help="Annotated video (.mp4).")] = None,
+    save_timeline: Annotated[Path | None, typer.Option("--save-timeline", help="Timeline picture (.png).")] = None,
+    display: Annotated[bool, typer.Option("--display", help="Show it on this machine's screen; q quits.")] = False,
+) -> None:
+    """Watch a camera or a video: what is happening, and which frames say so."""
+    spec = _one_source(source, camera, demo=demo)
+
+    from stan_edge.backends import open_backend
+    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.explainer import Explainer
+    from stan_edge.parity import require_parity
+    from stan_edge.person import MediapipeDetector, PersonTracker
+    from stan_edge.runtime import Runtime
+    from stan_edge.sources import Crop, open_source
+    from stan_edge.windows import hop_ticks
+
+    bundle = open_bundle(model or shipped_bundle())
+    contract = bundle.contract
+    chosen = method_of(bundle, method)
+    threshold = contract.methods[chosen].threshold
+    hop_s = contract.hop_s if hop_s is None else hop_s
+    hop_ticks(contract.input, hop_s)
+    stop = threading.Event()
+    sinks = _picture_sinks(contract, threshold, save_video, save_timeline, stop if display else None)
+    opened = open_source(spec, crop=Crop.parse(crop) if crop else None, realtime=realtime)
+    try:
+        engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
+        explainer = Explainer(bundle, engine, chosen)
+        require_parity(bundle, engine, explainer)
+        sinks.append(_text_sink(contract, threshold, json_lines=json_lines, live=opened.live))
+        tracker = PersonTracker(MediapipeDetector()) if person else None
+        # what is in flight is finished and written, then the exit code is 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, stop=stop).run(opened, tracker)
+    finally:
+        opened.close()
+    if end.failed:
+        print(f"stan-edge: {end.reason}", file=sys.stderr)
+        raise typer.Exit(FAILED)
+
+
+def _one_source(source: str | None, camera: str | None, *, demo: bool) -> str:
+    from stan_edge.sources import demo_clip
+
+    given = [spec for spec in (source, camera, str(demo_clip()) if demo else None) if spec is not None]
+    if len(given) != 1:
+        raise ConfigError("Give one of: a video file, --camera NUMBER|DEVICE|URL, or --demo.")
+    return given[0]
+
+
+def _picture_sinks(
+    contract: Contract,
+    threshold: float,
+    save_video: Path | None,
+    save_timeline: Path | None,
+    stop_display: threading.Event | None,
+) -> list[Sink]:
+    sinks: list[Sink] = []
+    if save_video:
+        from stan_edge.sinks.overlay import OverlayVideo
+
+        sinks.append(OverlayVideo(save_video, contract, threshold))
+    if save_timeline:
+        from stan_edge.sinks.timeline_picture import TimelinePicture
+
+        sinks.append(TimelinePicture(save_timeline, contract, threshold))
+    if stop_display:
+        from stan_edge.sinks.display import Display
+
+        sinks.append(Display(contract, threshold, stop_display))
+    return sinks
+
+
+def _text_sink(contract: Contract, threshold: float, *, json_lines: bool, live: bool) -> Sink:
+    if json_lines:
+        from stan_edge.sinks.json_lines import JsonLines
+
+        return JsonLines(sys.stdout, live=live)
+    from rich.console import Console
+
+    from stan_edge.sinks.console import ConsoleView
+
+    return ConsoleView(Console(), contract, threshold)

@@ -1,0 +1,58 @@
+"""`stan-edge verify`: replay a bundle's parity recordings on every backend present."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stan_edge.errors import BackendError, ParityError
+
+
+def command(
+    bundle: Annotated[Path | None, typer.Argument(help="Model bundle; default: the one that ships inside.")] = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON line per row.")] = False,
+) -> None:
+    """Replay the float64 recordings of a model on every backend present, and print the errors."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from stan_edge.backends import BACKENDS, PRECISIONS, open_backend
+    from stan_edge.bundle import methods_of, open_bundle, shipped_bundle
+    from stan_edge.explainer import Explainer
+    from stan_edge.parity import replay
+
+    opened = open_bundle(bundle or shipped_bundle())
+    rows, absent = [], []
+    for name in BACKENDS:
+        for precision in PRECISIONS:
+            try:
+                backend = open_backend(name, precision)
+            except BackendError as error:
+                absent.append(str(error))
+                continue
+            rows += [replay(opened, backend, Explainer(opened, backend, method)) for method in methods_of(opened)]
+    if json_lines:
+        for row in rows:
+            print(json.dumps(row.__dict__ | {"passed": row.passed}))
+    else:
+        console = Console()
+        table = Table("backend", "precision", "method", "logits", "frame scores", "map", "allowed", "")
+        for row in rows:
+            verdict = "[green]ok[/]" if row.passed else "[bold red]FAILED[/]"
+            errors = (f"{error:.1e}" for error in (row.logits_error, row.scores_error, row.map_error))
+            table.add_row(row.backend, row.precision, row.method, *errors, f"{row.tolerance:.0e}", verdict)
+        console.print(f"{opened.contract.name}  {opened.digest}", highlight=False)
+        console.print("Largest error over the largest float64 reference value of each recording:")
+        console.print(table)
+        for sentence in absent:
+            console.print(f"not checked: {sentence}", style="dim", highlight=False)
+    failed = [f"{row.backend} {row.precision} {row.method}" for row in rows if not row.passed]
+    if failed or not rows:
+        raise ParityError(
+            f"Parity is missed by {', '.join(failed)}; do not use it with this model."
+            if failed
+            else "No backend is installed; run: pip install 'stan-edge[openvino]'."
+        )

@@ -1,0 +1,103 @@
+"""What works on this machine, tried rather than looked up."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from stan_edge.backends import BACKENDS, PRECISIONS, open_backend
+from stan_edge.bundle import open_bundle, shipped_bundle
+from stan_edge.errors import BackendError, StanEdgeError
+from stan_edge.explainer import Explainer
+from stan_edge.parity import replay
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    what: str
+    works: bool
+    found: str
+    needed: bool = True
+    """`stan-edge run` cannot do its main job without it."""
+
+
+def examine() -> list[Finding]:
+    """Try everything that `run` uses."""
+    return [_machine(), _video(), _person(), _bundle(), *_backends(), _cameras(), _screen()]
+
+
+def _machine() -> Finding:
+    memory_gib = psutil.virtual_memory().total / 2**30
+    text = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+    return Finding("machine", True, text + f"{psutil.cpu_count()} processors, {memory_gib:.0f} GiB")
+
+
+def _video() -> Finding:
+    try:
+        import cv2
+    except ImportError as error:
+        return Finding("video", False, f"{error}; on Debian: apt install libgl1 libglib2.0-0")
+    apis = [cv2.videoio_registry.getBackendName(api) for api in cv2.videoio_registry.getBackends()]
+    return Finding("video", "FFMPEG" in apis, f"OpenCV {cv2.__version__} with {', '.join(apis)}")
+
+
+def _person() -> Finding:
+    from stan_edge.person import MediapipeDetector
+    from stan_edge.sources import demo_clip, open_source
+
+    try:
+        detector = MediapipeDetector()
+        source = open_source(str(demo_clip()))
+        frame = source.read()
+        source.close()
+        found = frame is not None and detector.find(frame.image) is not None
+        detector.close()
+    except StanEdgeError as error:
+        return Finding("person", False, str(error))
+    return Finding("person", found, "MediaPipe finds the person in the demo clip" if found else "nobody found")
+
+
+def _bundle() -> Finding:
+    try:
+        bundle = open_bundle(shipped_bundle())
+    except StanEdgeError as error:
+        return Finding("model", False, str(error))
+    contract = bundle.contract
+    return Finding("model", True, f"{contract.name}: {', '.join(contract.classes)}; digests right")
+
+
+def _backends() -> list[Finding]:
+    findings = []
+    for name in BACKENDS:
+        for precision in PRECISIONS:
+            what = f"{name} {precision}"
+            try:
+                backend = open_backend(name, precision)
+                bundle = open_bundle(shipped_bundle())
+                row = replay(bundle, backend, Explainer(bundle, backend, "vanilla"))
+            except BackendError as error:
+                findings.append(Finding(what, False, str(error), needed=False))
+            except StanEdgeError as error:
+                findings.append(Finding(what, False, str(error)))
+            else:
+                error = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
+                findings.append(Finding(what, row.passed, f"{backend.version}, {error}"))
+    if not any(finding.works for finding in findings):
+        findings.append(Finding("backend", False, "none works; run: pip install 'stan-edge[openvino]'"))
+    return findings
+
+
+def _cameras() -> Finding:
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return Finding("cameras", bool(devices), ", ".join(devices) or "no /dev/video*; files and URLs work", needed=False)
+
+
+def _screen() -> Finding:
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return Finding("screen", bool(screen), screen or "none; --display needs one", needed=False)

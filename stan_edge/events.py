@@ -1,0 +1,131 @@
+"""Windows -> events, with hysteresis: one clear rise starts an event, only a lasting fall ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stan_edge.contract import Contract
+from stan_edge.records import Event, FrameScore, Phase, WindowResult
+from stan_edge.timeline import TimelineFrame
+
+UPDATE_EVERY_S = 1.0
+KEPT_FRAMES = 20
+"""An event carries its strongest important frames, so that its memory and records do not grow with its length."""
+
+
+@dataclass
+class _Candidate:
+    """An alarm class above the enter threshold, announced or not."""
+
+    number: int
+    label: str
+    first_window_s: tuple[float, float]
+    last_above_s: float
+    """End of the last window above the leave threshold."""
+    peak: float
+    announced_s: float | None = None
+    scores: dict[int, FrameScore] = field(default_factory=dict)  # by frame index
+    span_s: tuple[float, float] | None = None
+    """Capture times of the first and last important frame, final or not."""
+
+    def note(self, frames: list[FrameScore], threshold: float) -> None:
+        for frame in frames:
+            if frame.score is not None and frame.score >= threshold:
+                self.scores[frame.index] = FrameScore(frame.t_s, frame.index, frame.score, True)
+            else:
+                self.scores.pop(frame.index, None)
+        if self.scores:
+            times = [frame.t_s for frame in self.scores.values()]
+            self.span_s = (
+                (min(times), max(times))
+                if self.span_s is None
+                else (min(self.span_s[0], *times), max(self.span_s[1], *times))
+            )
+        if len(self.scores) > 2 * KEPT_FRAMES:
+            strongest = sorted(self.scores.values(), key=lambda frame: frame.score or 0.0)[-KEPT_FRAMES:]
+            self.scores = {frame.index: frame for frame in strongest}
+
+
+class EventDetector:
+    """Events of one camera.
+
+    An event of an alarm class starts when its probability has stayed above `leave` for `min_duration_s` with
+    at least one window above `enter`; it ends once it was below `leave` for `merge_gap_s`. Windows that are not
+    valid never start one.
+    """
+
+    def __init__(self, camera: str, contract: Contract, threshold: float) -> None:
+        self._camera = camera
+        self._spec = contract.events
+        self._threshold = threshold
+        self._alarms = contract.alarms
+        self._active: dict[str, _Candidate] = {}
+        self._announced = 0
+
+    def add(
+        self, result: WindowResult, final: list[TimelineFrame], open_frames: dict[str, list[FrameScore]]
+    ) -> list[Event]:
+        """Take the next window.
+
+        Args:
+            final: frames that the timeline has just finished.
+            open_frames: by alarm class, frames whose importance can still change.
+        """
+        events = []
+        for label in self._alarms:
+            probability = (result.probabilities or {}).get(label, 0.0)
+            candidate = self._active.get(label)
+            if candidate is None:
+                if probability < self._spec.enter:
+                    continue
+                span_s = (result.t_start_s, result.t_end_s)
+                candidate = self._active[label] = _Candidate(-1, label, span_s, result.t_end_s, probability)
+            finished = [
+                FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else 0.0, False)
+                for frame in final
+            ]
+            candidate.note(finished + open_frames.get(label, []), self._threshold)
+            events += self._advance(candidate, probability, result.t_end_s)
+        return events
+
+    def finish(self) -> list[Event]:
+        """End what is still going on when the stream ends."""
+        ended = [self._event(c, "end") for c in self._active.values() if c.announced_s is not None]
+        self._active.clear()
+        return ended
+
+    def _advance(self, candidate: _Candidate, probability: float, now_s: float) -> list[Event]:
+        if probability >= self._spec.leave:
+            candidate.last_above_s = now_s
+            candidate.peak = max(candidate.peak, probability)
+        elif candidate.announced_s is None:
+            del self._active[candidate.label]
+            return []
+        elif now_s - candidate.last_above_s >= self._spec.merge_gap_s - 1e-9:
+            del self._active[candidate.label]
+            return [self._event(candidate, "end")]
+        if candidate.announced_s is None:
+            if now_s - candidate.first_window_s[1] < self._spec.min_duration_s - 1e-9:
+                return []
+            candidate.number = self._announced
+            candidate.announced_s = now_s
+            self._announced += 1
+            return [self._event(candidate, "start")]
+        if now_s - candidate.announced_s >= UPDATE_EVERY_S - 1e-9:
+            candidate.announced_s = now_s
+            return [self._event(candidate, "update")]
+        return []
+
+    def _event(self, candidate: _Candidate, phase: Phase) -> Event:
+        strongest = sorted(candidate.scores.values(), key=lambda frame: frame.score or 0.0)[-KEPT_FRAMES:]
+        start_s, end_s = candidate.span_s or (candidate.first_window_s[0], candidate.last_above_s)
+        return Event(
+            camera=self._camera,
+            event=candidate.number,
+            phase=phase,
+            label=candidate.label,
+            t_start_s=start_s,
+            t_end_s=end_s,
+            peak_probability=candidate.peak,
+            important_frames=tuple(sorted(strongest, key=lambda frame: frame.t_s)),
+        )

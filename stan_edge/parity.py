@@ -1,0 +1,112 @@
+"""Does a backend reproduce the float64 results recorded in the bundle?
+
+Logits that match prove nothing about gradients: some engines compute the right label and wrong frame scores.
+So the recordings are replayed for every backend and precision before its scores are shown to anyone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.backends import Backend
+from stan_edge.bundle import Bundle
+from stan_edge.contract import Method
+from stan_edge.errors import ParityError
+from stan_edge.explainer import Explainer
+
+TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
+"""Largest error over the largest reference value, by precision."""
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """Largest errors of one method on one backend, relative to the largest reference value of each recording."""
+
+    backend: str
+    precision: str
+    method: Method
+    logits_error: float
+    scores_error: float
+    map_error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        # each compared by itself: max() would let a NaN through
+        return all(error <= self.tolerance for error in (self.logits_error, self.scores_error, self.map_error))
+
+
+def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:
+    """Run every recorded window through a loaded method and compare."""
+    errors = {"logits": 0.0, "scores": 0.0, "map": 0.0}
+    with np.load(bundle.parity) as recorded:
+        references = {
+            "logits": recorded["logits"],
+            "scores": recorded[f"scores_{explainer.method}"],
+            "map": recorded[f"map_{explainer.method}"],
+        }
+        frames, classes = recorded["frames"], recorded["class_index"]
+    for number, (window, class_index) in enumerate(zip(frames, classes, strict=True)):
+        got = explainer(window, int(class_index))
+        for name, value in (("logits", got.logits), ("scores", got.frame_scores), ("map", got.map)):
+            errors[name] = float(np.maximum(errors[name], _relative_error(value, references[name], number)))
+    return ParityRow(
+        backend=backend.name,
+        precision=backend.precision,
+        method=explainer.method,
+        logits_error=errors["logits"],
+        scores_error=errors["scores"],
+        map_error=errors["map"],
+        tolerance=TOLERANCE[backend.precision],
+    )
+
+
+def _relative_error(value: NDArray[np.float32], references: NDArray[np.float64], number: int) -> float:
+    """Largest difference over the largest value of the same recording; NaN stays NaN.
+
+    A recording that is all but zero (a Grad-CAM with nothing above zero) counts against a thousandth of the
+    largest value of all recordings.
+    """
+    largest = max(np.abs(references[number]).max(), 1e-3 * np.abs(references).max())
+    return float(np.abs(value.astype(np.float64) - references[number]).max() / largest)
+
+
+def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> None:
+    """Replay on the first use of a backend with a bundle on this machine; the verdict is remembered.
+
+    Raises:
+        ParityError: the backend misses the tolerance.
+    """
+    memory = _memory_path(bundle, backend, explainer.method)
+    if memory.is_file():
+        return
+    row = replay(bundle, backend, explainer)
+    if not row.passed:
+        raise ParityError(
+            f"Backend {row.backend} ({row.precision}) does not reproduce model {bundle.contract.name}: method "
+            f"{row.method} is off by {row.scores_error:.1e} in frame scores, {row.map_error:.1e} in maps and "
+            f"{row.logits_error:.1e} in logits, allowed are {row.tolerance:.0e}; "
+            "choose another --backend or --precision."
+        )
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(row.__dict__) + "\n", encoding="utf-8")
+    except OSError:
+        return  # a read-only home only means that the replay runs again next time
+
+
+def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path:
+    """One small file per (bundle, engine, version, precision, processor, method) that has passed."""
+    key = "|".join(
+        (bundle.digest, backend.name, backend.version, backend.precision, backend.device, platform.processor(), method)
+    )
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "stan-edge" / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

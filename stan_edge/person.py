@@ -1,0 +1,225 @@
+"""Where the person is in a frame, looked up at a lower rate than the frames arrive.
+
+The rules that turn raw boxes into regions are apart from the detector, so that training, which knows the
+boxes, applies exactly the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from stan_edge.errors import ConfigError
+from stan_edge.sources import Frame, Image
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""(x0, y0, x1, y1) in frame pixels; x1 and y1 are just outside."""
+RawBox: TypeAlias = npt.NDArray[np.float64]
+"""Tight box around the joints, float [4], (x0, y0, x1, y1) in frame pixels; may reach outside the frame."""
+
+RATE_HZ = 10.0
+HOLD_S = 3.0
+MEDIAN_DETECTIONS = 5
+MARGIN = 0.15
+MIN_MARGIN_PX = 32.0  # at a frame width of 640 px
+MIN_VISIBILITY = 0.1
+MIN_JOINTS = 6
+_NATIVE_NOISE = re.compile(
+    rb"INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} [\d:. ]+ \w+\.cc:\d+\]"
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the person is, as far as known."""
+
+    box_px: Box | None
+    """Smoothed, with margin, clipped to the frame; None: nobody known, take the whole frame."""
+    state: Literal["tracked", "held", "none"]
+    """`held`: not found just now, this is the last box."""
+
+
+NOBODY = Region(None, "none")
+
+
+class PersonDetector(Protocol):
+    """Finds the person in one picture; may remember the one before."""
+
+    def find(self, image: Image) -> RawBox | None:
+        """Tight box around the person's joints in an [H, W, 3] image, or None."""
+        ...
+
+
+class BoxSmoother:
+    """Turns the detections of one stream into regions.
+
+    The box is the median of the last five detections with a margin; a miss keeps it for `hold_s`.
+    """
+
+    def __init__(self, hold_s: float = HOLD_S) -> None:
+        self._hold_s = hold_s
+        self._boxes: deque[RawBox] = deque(maxlen=MEDIAN_DETECTIONS)
+        self._seen_s = -math.inf
+        self._box: Box | None = None
+
+    def feed(self, raw: RawBox | None, t_s: float, width_px: int, height_px: int) -> Region:
+        """Take one look at the scene, found or not, at time `t_s`."""
+        if raw is not None and is_plausible(raw, width_px, height_px):
+            self._seen_s = t_s
+            self._boxes.append(raw)
+            median = np.median(np.stack(self._boxes), axis=0)
+            self._box = padded_box(median, width_px, height_px)
+            return Region(self._box, "tracked")
+        if self._box is None or t_s - self._seen_s > self._hold_s:
+            self._boxes.clear()
+            self._box = None
+            return NOBODY
+        return Region(self._box, "held")
+
+
+def is_plausible(raw: RawBox, width_px: int, height_px: int) -> bool:
+    """Whether a box can be a person: finite, of some size, and mostly inside the frame."""
+    x0, y0, x1, y1 = (float(value) for value in raw)
+    if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 <= x0 or y1 <= y0:
+        return False
+    inside = max(0.0, min(x1, width_px) - max(x0, 0.0)) * max(0.0, min(y1, height_px) - max(y0, 0.0))
+    return inside >= 0.5 * (x1 - x0) * (y1 - y0) and max(x1 - x0, y1 - y0) >= 0.05 * min(width_px, height_px)
+
+
+def padded_box(raw: RawBox, width_px: int, height_px: int) -> Box:
+    """Add the margin on every side, 15 % of the box and at least 32 px of 640, and clip to the frame."""
+    x0, y0, x1, y1 = (float(value) for value in raw)
+    least_px = MIN_MARGIN_PX * width_px / 640
+    x_px, y_px = max(MARGIN * (x1 - x0), least_px), max(MARGIN * (y1 - y0), least_px)
+    return (
+        min(max(math.floor(x0 - x_px), 0), width_px - 1),
+        min(max(math.floor(y0 - y_px), 0), height_px - 1),
+        max(min(math.ceil(x1 + x_px), width_px), 1),
+        max(min(math.ceil(y1 + y_px), height_px), 1),
+    )
+
+
+def region_from_boxes(
+    raw_boxes: Sequence[RawBox | None] | npt.NDArray[np.floating[Any]],
+    width_px: int,
+    height_px: int,
+    *,
+    times_s: Sequence[float] | None = None,
+    hold_s: float = HOLD_S,
+) -> list[Box | None]:
+    """The boxes that a tracker would give for known detections, one for each.
+
+    Args:
+        raw_boxes: tight boxes in order of time; None or NaN where nobody was found. [T, 4] if an array.
+        times_s: when each was looked for; by default every `1 / RATE_HZ` seconds.
+    """
+    smoother = BoxSmoother(hold_s)
+    times_s = [k / RATE_HZ for k in range(len(raw_boxes))] if times_s is None else times_s
+    found = [None if raw is None or np.isnan(raw).any() else np.asarray(raw, np.float64) for raw in raw_boxes]
+    return [smoother.feed(raw, t_s, width_px, height_px).box_px for raw, t_s in zip(found, times_s, strict=True)]
+
+
+class PersonTracker:
+    """The region for every frame of one stream; asks the detector only `rate_hz` times a second."""
+
+    def __init__(self, detector: PersonDetector, *, rate_hz: float = RATE_HZ, hold_s: float = HOLD_S) -> None:
+        self._detector = detector
+        self._period_s = 1 / rate_hz
+        self._smoother = BoxSmoother(hold_s)
+        self._due_s = -math.inf
+        self._region = NOBODY
+
+    def update(self, frame: Frame) -> Region:
+        """The region at a frame. Frames come in order of capture."""
+        t_s = frame.t_capture_s
+        # The slack keeps a camera whose frames come at just this rate, with jitter, from skipping every other one.
+        if t_s < self._due_s - 0.1 * self._period_s:
+            return self._region
+        height_px, width_px = frame.image.shape[:2]
+        self._region = self._smoother.feed(self._detector.find(frame.image), t_s, width_px, height_px)
+        # From the due time, not from this frame's, so that the rate is kept on average.
+        self._due_s = max(self._due_s, t_s - self._period_s) + self._period_s
+        return self._region
+
+
+class MediapipeDetector:
+    """MediaPipe's pose model in tracking mode: one instance a stream, on one CPU core.
+
+    Raises:
+        ConfigError: mediapipe is not installed.
+    """
+
+    def __init__(self) -> None:
+        with _native_noise_removed():
+            pose = _load_pose()
+            # complexity 1 is inside the wheel, the others would be downloaded
+            self._pose = pose.Pose(model_complexity=1, smooth_landmarks=False)
+            # its threads start, and write, after the constructor has returned
+            self._pose.process(np.zeros((64, 64, 3), np.uint8))
+        self._warm = False
+
+    def find(self, image: Image) -> RawBox | None:
+        """Tight box around the joints whose visibility exceeds 0.1."""
+        with nullcontext() if self._warm else _native_noise_removed():
+            found = self._pose.process(np.ascontiguousarray(image)).pose_landmarks
+        if found is None:
+            return None
+        self._warm = True
+        height_px, width_px = image.shape[:2]
+        joints = np.array([(p.x, p.y) for p in found.landmark if p.visibility > MIN_VISIBILITY])
+        if len(joints) < MIN_JOINTS:
+            return None
+        joints *= (width_px, height_px)
+        return np.concatenate([joints.min(axis=0), joints.max(axis=0)])
+
+    def close(self) -> None:
+        """Stop MediaPipe's threads."""
+        self._pose.close()
+
+
+def _load_pose() -> ModuleType:
+    try:
+        from mediapipe.python.solutions import pose
+    except ImportError as error:
+        raise ConfigError(
+            f'finding the person needs MediaPipe, which cannot be imported ({error}); pip install "stan-edge[pose]".'
+        ) from error
+    return cast(ModuleType, pose)
+
+
+@contextmanager
+def _native_noise_removed() -> Iterator[None]:
+    """Take the lines that MediaPipe's C++ writes to stderr out of it, and pass everything else on.
+
+    They come on construction and until the first person is found, and there is no switch: absl logs to stderr
+    until it is initialised, which the wheel never does. Hence the file descriptor. It belongs to the whole
+    process, so what other threads write meanwhile is kept and written afterwards, not lost.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with TemporaryFile() as caught:
+            os.dup2(caught.fileno(), 2)
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(kept, 2)
+                caught.seek(0)
+                for line in caught:
+                    if not _NATIVE_NOISE.match(line):
+                        os.write(2, line)
+    finally:
+        os.close(kept)

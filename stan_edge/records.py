@@ -1,0 +1,151 @@
+"""What the runtime says, as typed records; `to_json` gives the documented JSON lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["start", "update", "end"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """First record of a camera: what runs, and where."""
+
+    camera: str
+    model: str
+    model_digest: str
+    backend: str
+    precision: str
+    fallback: bool
+    method: str
+    view: str
+    calibrated: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "start", "schema": SCHEMA, **self.__dict__}
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame of a window; `score` is its importance in [0, 1], None when the window is not valid."""
+
+    t_s: float
+    index: int
+    score: float | None
+    important: bool
+
+    def to_json(self) -> dict[str, Any]:
+        score = None if self.score is None else round(self.score, 4)
+        return {"t_s": round(self.t_s, 4), "index": self.index, "score": score, "important": self.important}
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """The verdict on one window; label and probabilities are None when it is not valid."""
+
+    camera: str
+    window: int
+    t_start_s: float
+    t_end_s: float
+    valid: bool
+    reason: str | None
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float] | None
+    frames: tuple[FrameScore, ...]
+    person: Literal["tracked", "held", "none"]
+    latency_ms: float
+    """From the arrival of the frame that completed the window to its result."""
+
+    def to_json(self) -> dict[str, Any]:
+        probabilities = self.probabilities and {name: round(p, 4) for name, p in self.probabilities.items()}
+        return {
+            "type": "window",
+            "camera": self.camera,
+            "window": self.window,
+            "t_start_s": round(self.t_start_s, 4),
+            "t_end_s": round(self.t_end_s, 4),
+            "valid": self.valid,
+            "reason": self.reason,
+            "label": self.label,
+            "probability": None if self.probability is None else round(self.probability, 4),
+            "probabilities": probabilities,
+            "frames": [frame.to_json() for frame in self.frames],
+            "person": self.person,
+            "latency_ms": round(self.latency_ms, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """An alarm class was seen; `start`, then `update`s while it lasts, then `end`."""
+
+    camera: str
+    event: int
+    phase: Phase
+    label: str
+    t_start_s: float
+    t_end_s: float
+    peak_probability: float
+    important_frames: tuple[FrameScore, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": "event",
+            "camera": self.camera,
+            "event": self.event,
+            "phase": self.phase,
+            "label": self.label,
+            "t_start_s": round(self.t_start_s, 4),
+            "t_end_s": round(self.t_end_s, 4),
+            "peak_probability": round(self.peak_probability, 4),
+            "important_frames": [
+                {key: value for key, value in frame.to_json().items() if key != "important"}
+                for frame in self.important_frames
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """Windows that were due, and what became of them."""
+
+    due: int = 0
+    done: int = 0
+    invalid: int = 0
+    shed: int = 0
+
+
+@dataclass(frozen=True)
+class End:
+    """Last record of a camera. `reason` is `end_of_stream`, `stopped`, or the sentence of the error."""
+
+    camera: str
+    reason: str
+    frames: int
+    windows: WindowCounts
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Frames lost, by cause."""
+    failed: bool = False
+    """The source failed; `reason` says how."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": "end",
+            "camera": self.camera,
+            "reason": self.reason,
+            "frames": self.frames,
+            "windows": self.windows.__dict__,
+            "dropped": self.dropped,
+        }
+
+
+Record = Start | WindowResult | Event | End
+
+
+def to_line(record: Record, at: str | None = None) -> str:
+    """One JSON line; `at` is the wall-clock time of live sources."""
+    return json.dumps(record.to_json() | ({} if at is None else {"at": at}), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,174 @@
+"""A source, a model, and sinks: the loop that keeps time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stan_edge.backends import Backend
+from stan_edge.bundle import Bundle
+from stan_edge.errors import SourceError
+from stan_edge.explainer import Explainer, Explanation
+from stan_edge.person import PersonTracker
+from stan_edge.records import End, Record, Start
+from stan_edge.sinks import Sink
+from stan_edge.sources import Frame, Reader, Source
+from stan_edge.stream import Stream
+from stan_edge.windows import Window
+
+READ_AHEAD_S = 2.0
+"""A live reader keeps at most this much; what inference cannot follow is dropped and counted."""
+MAX_READ_AHEAD_FRAMES = 120
+POLL_S = 0.2
+"""How often a quiet live source is interrupted to see whether the user wants to stop."""
+
+
+@dataclass
+class StageTimes:
+    """Where the time of each window went, in milliseconds; for `bench`."""
+
+    region_ms: list[float]
+    view_ms: list[float]
+    explain_ms: list[float]
+    conclude_ms: list[float]
+
+    @classmethod
+    def empty(cls) -> StageTimes:
+        return cls([], [], [], [])
+
+
+class Runtime:
+    """Runs one source through one model until the source ends or `stop` is set.
+
+    Args:
+        tracker: finds the person; None takes the whole frame.
+        stages: receives the time of each stage when given.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        explainer: Explainer,
+        sinks: Sequence[Sink],
+        *,
+        hop_s: float | None = None,
+        stop: threading.Event | None = None,
+        stages: StageTimes | None = None,
+    ) -> None:
+        self._bundle = bundle
+        self._backend = backend
+        self._explainer = explainer
+        self._sinks = sinks
+        self._hop_s = bundle.contract.hop_s if hop_s is None else hop_s
+        self._stop = stop or threading.Event()
+        self._stages = stages or StageTimes.empty()
+
+    def run(self, source: Source, tracker: PersonTracker | None) -> End:
+        """Process a source to its end. Every frame that was read is finished and written, also on `stop` and
+        when the source fails on the way (then `failed` is set).
+
+        Raises:
+            SourceError: the source gave no frame at all; nothing has been written.
+        """
+        stream = Stream(source.name, self._bundle.contract, self._explainer.method, self._hop_s, tracker, source.live)
+        reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
+        failure: SourceError | None = None
+        frames = 0
+        try:
+            while (frame := self._next(source, reader)) is not None:
+                if frames == 0:
+                    self._record(self._start(source))
+                frames += 1
+                anchor_s = reader.anchor_s if reader else None
+                arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
+                self._feed(stream, frame, arrived_s, live=source.live)
+        except SourceError as error:
+            if frames == 0:
+                raise
+            failure = error
+        finally:
+            (reader or source).close()
+        self._finish(stream)
+        end = End(
+            camera=source.name,
+            reason=str(failure) if failure else "stopped" if self._stop.is_set() else "end_of_stream",
+            frames=frames,
+            windows=stream.counts,
+            dropped={"slow": reader.dropped} if reader and reader.dropped else {},
+            failed=failure is not None,
+        )
+        self._record(end)
+        for sink in self._sinks:
+            sink.close()
+        return end
+
+    def _next(self, source: Source, reader: Reader | None) -> Frame | None:
+        """The next frame; None at the end of the stream or when the user wants to stop."""
+        while not self._stop.is_set():
+            frame = reader.get(POLL_S) if reader else source.read()
+            if frame is not None or reader is None or reader.ended:
+                return frame
+        return None
+
+    def _finish(self, stream: Stream) -> None:
+        for window in stream.finish_windows():
+            self._window(stream, window, time.monotonic(), shed=False)
+        final, events = stream.finish()
+        for sink in self._sinks:
+            sink.timeline(final)
+        for event in events:
+            self._record(event)
+
+    def _feed(self, stream: Stream, frame: Frame, arrived_s: float, *, live: bool) -> None:
+        started_s = time.perf_counter()
+        region, windows = stream.feed(frame)
+        self._stages.region_ms.append((time.perf_counter() - started_s) * 1e3)
+        for sink in self._sinks:
+            sink.frame(frame, region)
+        for window in windows:
+            # a live window that is already a hop late is shed: the next one is due and shows the same frames
+            late_s = time.monotonic() - arrived_s
+            self._window(stream, window, arrived_s, shed=live and late_s > self._hop_s)
+
+    def _window(self, stream: Stream, window: Window, arrived_s: float, *, shed: bool) -> None:
+        explanation: Explanation | None = None
+        if window.reason is None and not shed:
+            t0 = time.perf_counter()
+            pictures, square = stream.network_input(window)
+            t1 = time.perf_counter()
+            explanation = self._explainer(pictures)
+            t2 = time.perf_counter()
+            self._stages.view_ms.append((t1 - t0) * 1e3)
+            self._stages.explain_ms.append((t2 - t1) * 1e3)
+        t3 = time.perf_counter()
+        step = stream.conclude(window, explanation, (time.monotonic() - arrived_s) * 1e3)
+        self._record(step.result)
+        if explanation is not None:
+            for sink in self._sinks:
+                sink.window(window, step.result, square, explanation)
+        for sink in self._sinks:
+            sink.timeline(step.final)
+        for event in step.events:
+            self._record(event)
+        self._stages.conclude_ms.append((time.perf_counter() - t3) * 1e3)
+
+    def _record(self, record: Record) -> None:
+        for sink in self._sinks:
+            sink.record(record)
+
+    def _start(self, source: Source) -> Start:
+        contract = self._bundle.contract
+        return Start(
+            camera=source.name,
+            model=contract.name,
+            model_digest=self._bundle.digest,
+            backend=self._backend.name,
+            precision=self._backend.precision,
+            fallback=self._backend.fallback,
+            method=self._explainer.method,
+            view=contract.input.view,
+            calibrated=contract.methods[self._explainer.method].scale is not None,
+        )

@@ -1,0 +1,123 @@
+"""The live terminal view: what is seen now, the last seconds of importance, the events so far."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rich.bar import Bar
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from stan_edge.contract import Contract
+from stan_edge.records import End, Event, Record, Start, WindowResult
+from stan_edge.sinks import Sink
+from stan_edge.timeline import TimelineFrame
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+SHOWN_FRAMES = 60
+SHOWN_EVENTS = 6
+
+
+class ConsoleView(Sink):
+    """On a terminal a view that is redrawn in place; piped, a line per event and a summary."""
+
+    def __init__(self, console: Console, contract: Contract, threshold: float) -> None:
+        self._console = console
+        self._contract = contract
+        self._threshold = threshold
+        self._start: Start | None = None
+        self._window: WindowResult | None = None
+        self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)
+        self._events: deque[Event] = deque(maxlen=SHOWN_EVENTS)
+        self._live = Live(console=console, refresh_per_second=10, get_renderable=self._draw, transient=True)
+
+    def record(self, record: Record) -> None:
+        match record:
+            case Start():
+                self._start = record
+                if self._console.is_terminal:
+                    self._live.start()
+                else:
+                    self._console.print(self._headline(record), highlight=False)
+            case WindowResult():
+                self._window = record
+            case Event():
+                self._note(record)
+            case End():
+                self._live.stop()
+                self._console.print(self._summary(record), highlight=False)
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        for frame in frames:
+            value = frame.importance or 0.0
+            self._importance.append((value, value >= self._threshold and frame.label is not None))
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _note(self, event: Event) -> None:
+        known = [i for i, other in enumerate(self._events) if other.event == event.event]
+        if known:
+            self._events[known[0]] = event
+        else:
+            self._events.append(event)
+        if event.phase == "end" or (event.phase == "start" and not self._console.is_terminal):
+            self._live.console.print(_event_line(event), highlight=False)
+
+    def _headline(self, start: Start) -> Text:
+        text = Text.assemble((start.camera, "bold"), f"  {start.model} on {start.backend} {start.precision}, ")
+        text.append(f"{start.method}, {start.view} view")
+        if start.fallback:
+            text.append("  FALLBACK: not the backend that was asked for", "bold yellow")
+        if not start.calibrated:
+            text.append("  not calibrated: importance is relative within each window", "yellow")
+        return text
+
+    def _draw(self) -> Group:
+        parts: list[Text | Table] = []
+        if self._start:
+            parts.append(self._headline(self._start))
+        if self._window:
+            parts += [self._state(self._window), self._probabilities(self._window)]
+        bar = Text("importance  ")
+        for value, important in self._importance:
+            bar.append(BLOCKS[min(int(value * 8 + 0.5), 8)], "bold red" if important else "cyan")
+        parts.append(bar)
+        parts += [_event_line(event) for event in self._events if event.phase != "end"]
+        return Group(*parts)
+
+    def _state(self, window: WindowResult) -> Text:
+        head = f"{window.t_end_s:7.1f} s  person {window.person:8s} {window.latency_ms:5.0f} ms  "
+        if not window.valid:
+            return Text.assemble(head, (f"no verdict: {window.reason}", "yellow"))
+        alarm = window.label in self._contract.alarms
+        return Text.assemble(head, (f"{window.label} {window.probability or 0:.2f}", "bold red" if alarm else "green"))
+
+    def _probabilities(self, window: WindowResult) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for name, probability in (window.probabilities or {}).items():
+            color = "red" if name in self._contract.alarms else "green"
+            table.add_row(name, f"{probability:.2f}", Bar(1.0, 0.0, probability, width=40, color=color))
+        return table
+
+    def _summary(self, end: End) -> Text:
+        counts = end.windows
+        text = Text(f"{end.frames} frames, {counts.done} of {counts.due} windows explained")
+        for what, number in (("invalid", counts.invalid), ("shed", counts.shed)):
+            if number:
+                text.append(f", {number} {what}", "yellow")
+        for cause, number in end.dropped.items():
+            text.append(f", {number} frames dropped ({cause})", "yellow")
+        return text.append(f"; {end.reason.replace('_', ' ')}")
+
+
+def _event_line(event: Event) -> Text:
+    span = f"{event.t_start_s:.1f} to {event.t_end_s:.1f} s"
+    return Text.assemble(
+        ("● " if event.phase != "end" else "○ ", "bold red"),
+        (event.label, "bold"),
+        f"  {span}, peak {event.peak_probability:.2f}, {len(event.important_frames)} important frames",
+        "" if event.phase == "end" else " ...",
+    )

@@ -1,0 +1,54 @@
+"""A window on this machine's screen that shows the camera as it is seen now."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import cv2
+
+from stan_edge.contract import Contract
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explanation
+from stan_edge.person import Region
+from stan_edge.records import WindowResult
+from stan_edge.sinks import Sink
+from stan_edge.sinks.drawing import shrink
+from stan_edge.sinks.overlay import WIDTH_PX, Annotator
+from stan_edge.sources import Frame
+from stan_edge.timeline import TimelineFrame
+from stan_edge.views import Square
+from stan_edge.windows import Window
+
+TITLE = "stan-edge (q quits)"
+
+
+class Display(Sink):
+    """Shows every frame with the newest verdict; `q` or Escape stops the run.
+
+    Raises:
+        ConfigError: there is no screen.
+    """
+
+    def __init__(self, contract: Contract, threshold: float, stop: threading.Event) -> None:
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise ConfigError("--display: there is no screen here; leave it out or use --save-video.")
+        self._annotator = Annotator(contract, threshold)
+        self._stop = stop
+
+    def frame(self, frame: Frame, region: Region) -> None:
+        small = shrink(frame.image, WIDTH_PX)
+        picture = self._annotator.draw(small, small.shape[1] / frame.image.shape[1], frame.t_capture_s, region)
+        cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+            self._stop.set()
+
+    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
+        self._annotator.window(window, result, square, explanation)
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        self._annotator.timeline(frames)
+
+    def close(self) -> None:
+        cv2.destroyAllWindows()

@@ -1,0 +1,82 @@
+"""What overlay video, display window and timeline picture have in common: colours, text, heat, bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.views import Image, Square
+
+RED, GREEN, CYAN, GRAY, WHITE, DARK = (
+    (235, 64, 52),
+    (74, 200, 110),
+    (80, 190, 220),
+    (150, 150, 150),
+    (240, 240, 240),
+    (24, 26, 30),
+)
+"""RGB, as everything here."""
+
+
+def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int, int], scale: float = 0.5) -> None:
+    """Draw text in place, baseline at xy, readable on any background."""
+    cv2.putText(image, text, xy, cv2.FONT_HERSHEY_SIMPLEX, scale, DARK, 3, cv2.LINE_AA)
+    cv2.putText(image, text, xy, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+
+
+def shrink(image: Image, width_px: int) -> Image:
+    """Resize to at most this width, keeping the shape."""
+    height, width = image.shape[:2]
+    if width <= width_px:
+        return image
+    return cv2.resize(image, (width_px, round(height * width_px / width)), interpolation=cv2.INTER_AREA)
+
+
+def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Square, strength: float) -> Image:
+    """Blend a coarse map `[h, w]` over an image, where the square of the source frame lies.
+
+    Args:
+        scale: image pixels per source pixel.
+        strength: 0 to 1; the map's own largest value gets this much of the colour.
+    """
+    height, width = image.shape[:2]
+    top = float(heat.max())
+    if top <= 0 or strength <= 0:
+        return image
+    side = max(round(square.side_px * scale), 1)
+    x, y = round(square.x_px * scale), round(square.y_px * scale)
+    alpha_square = cv2.resize(heat / top, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    alpha = np.zeros((height, width), np.float32)
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+    alpha[y0:y1, x0:x1] = alpha_square[y0 - y : y1 - y, x0 - x : x1 - x]
+    color = cv2.cvtColor(cv2.applyColorMap((alpha * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    weight = (0.7 * strength * alpha)[..., None]
+    return (image * (1 - weight) + color * weight).astype(np.uint8)
+
+
+def draw_bars(
+    image: Image,
+    bars: Iterable[tuple[float, float, bool]],
+    area: tuple[int, int, int, int],
+    span_s: tuple[float, float],
+    bar_s: float,
+) -> None:
+    """Importance bars in place.
+
+    Args:
+        bars: (time in seconds, importance in [0, 1], important).
+        area: x0, y0, x1, y1 in pixels.
+        span_s: times at the left and right end.
+        bar_s: time that one bar covers.
+    """
+    x0, y0, x1, y1 = area
+    per_s = (x1 - x0) / (span_s[1] - span_s[0])
+    for t_s, value, important in bars:
+        left = round(x0 + (t_s - span_s[0]) * per_s)
+        right = max(round(x0 + (t_s + bar_s - span_s[0]) * per_s) - 1, left)
+        top = round(y1 - value * (y1 - y0))
+        if right >= x0 and left <= x1:
+            cv2.rectangle(image, (max(left, x0), top), (min(right, x1), y1), RED if important else CYAN, cv2.FILLED)

@@ -1,0 +1,25 @@
+"""Records as JSON lines."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TextIO
+
+from stan_edge.records import Record, to_line
+from stan_edge.sinks import Sink
+
+
+class JsonLines(Sink):
+    """One line per record, flushed at once.
+
+    Args:
+        live: add the wall-clock time `at`; recordings have none.
+    """
+
+    def __init__(self, out: TextIO, *, live: bool) -> None:
+        self._out = out
+        self._live = live
+
+    def record(self, record: Record) -> None:
+        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds") if self._live else None
+        print(to_line(record, at), file=self._out, flush=True)

@@ -1,0 +1,166 @@
+"""Annotated video: label, probability, person, importance bar, and heat where the network looked."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.contract import Contract
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explanation
+from stan_edge.person import Region
+from stan_edge.records import WindowResult
+from stan_edge.sinks import Sink
+from stan_edge.sinks.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, shrink
+from stan_edge.sources import Frame
+from stan_edge.timeline import TimelineFrame
+from stan_edge.views import Image, Square
+from stan_edge.windows import Window
+
+WIDTH_PX = 640
+STRIP_PX = 64
+SHOWN_S = 8.0
+LOOKAHEAD_S = 2.0
+"""A written frame waits for this much of what comes after it in the strip."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Heat:
+    t_s: float
+    map: NDArray[np.float32]
+    square: Square
+    probability: float
+
+
+class Annotator:
+    """Keeps what windows and timeline said lately, and draws it on frames."""
+
+    def __init__(self, contract: Contract, threshold: float) -> None:
+        self._contract = contract
+        self._threshold = threshold
+        self._heats: dict[int, _Heat] = {}  # by frame index
+        self._results: deque[WindowResult] = deque(maxlen=64)
+        self._timeline: deque[TimelineFrame] = deque(maxlen=round(2 * SHOWN_S / contract.input.tick_s))
+
+    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
+        self._results.append(result)
+        if result.label == self._contract.background or result.probability is None:
+            return
+        for sample, heat in zip(window.samples, explanation.map, strict=True):
+            known = self._heats.get(sample.frame.index)
+            if known is None or known.probability < result.probability:
+                self._heats[sample.frame.index] = _Heat(sample.frame.t_capture_s, heat, square, result.probability)
+        for index in [i for i, heat in self._heats.items() if heat.t_s < window.t_start_s - SHOWN_S]:
+            del self._heats[index]
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        self._timeline.extend(frames)
+
+    def final_until_s(self) -> float:
+        """Time up to which frames can be drawn with their final importance."""
+        return self._timeline[-1].t_s if self._timeline else -1.0
+
+    def draw(self, image: Image, scale: float, t_s: float, region: Region) -> Image:
+        """Annotate a frame that was taken at `t_s`; returns a new image, `STRIP_PX` higher."""
+        tick = min(self._timeline, key=lambda frame: abs(frame.t_s - t_s), default=None)
+        tick_s = self._contract.input.tick_s
+        if tick and abs(tick.t_s - t_s) > tick_s:
+            tick = None
+        value = (tick.importance or 0.0) if tick else 0.0
+        heat = self._heats.get(tick.index) if tick and tick.label else None
+        picture = add_heat(image, scale, heat.map, heat.square, min(1.0, 2 * value)) if heat else image.copy()
+        if region.box_px is not None:
+            x0, y0, x1, y1 = (round(edge * scale) for edge in region.box_px)
+            cv2.rectangle(picture, (x0, y0), (x1, y1), CYAN if region.state == "tracked" else GRAY, 1, cv2.LINE_AA)
+        self._draw_label(picture, t_s)
+        strip = np.full((STRIP_PX, picture.shape[1], 3), DARK, np.uint8)
+        self._draw_strip(strip, t_s)
+        return np.concatenate([picture, strip])
+
+    def _draw_label(self, picture: Image, t_s: float) -> None:
+        # the window whose middle is closest says best what happens at this moment
+        result = min(self._results, key=lambda r: abs((r.t_start_s + r.t_end_s) / 2 - t_s), default=None)
+        if result is None or result.label is None or result.probability is None:
+            put_text(picture, "-", (10, 24), GRAY, 0.7)
+            return
+        color = RED if result.label in self._contract.alarms else GREEN
+        put_text(picture, f"{result.label.replace('_', ' ')}  {result.probability:.2f}", (10, 26), color, 0.75)
+
+    def _draw_strip(self, strip: Image, t_s: float) -> None:
+        height, width = strip.shape[:2]
+        area = (8, 18, width - 8, height - 6)
+        span_s = (t_s - SHOWN_S / 2, t_s + SHOWN_S / 2)
+        bars = [
+            (
+                frame.t_s,
+                frame.importance or 0.0,
+                (frame.importance or 0.0) >= self._threshold and frame.label is not None,
+            )
+            for frame in self._timeline
+        ]
+        draw_bars(strip, bars, area, span_s, self._contract.input.tick_s)
+        line_y = round(area[3] - self._threshold * (area[3] - area[1]))
+        cv2.line(strip, (area[0], line_y), (area[2], line_y), GRAY, 1)
+        cv2.line(strip, (width // 2, area[1]), (width // 2, area[3]), WHITE, 1)
+        put_text(strip, f"importance   t = {t_s:.1f} s", (8, 13), GRAY, 0.4)
+
+
+class OverlayVideo(Sink):
+    """Writes an mp4 in which each frame carries its final importance: frames wait until no window can change it.
+
+    Memory holds one window and a hop of frames, at most `WIDTH_PX` wide.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, contract: Contract, threshold: float) -> None:
+        if path.suffix.lower() != ".mp4":
+            raise ConfigError(f"--save-video {path}: only .mp4 can be written; give a name that ends in .mp4.")
+        if not path.parent.is_dir():
+            raise ConfigError(f"--save-video {path}: the folder {path.parent} does not exist; make it first.")
+        self._path = path
+        self._part = path.with_suffix(".part.mp4")
+        self._annotator = Annotator(contract, threshold)
+        self._waiting: deque[tuple[Frame, Image, float, Region]] = deque()
+        self._writer: cv2.VideoWriter | None = None
+
+    def frame(self, frame: Frame, region: Region) -> None:
+        small = shrink(frame.image, WIDTH_PX)
+        self._waiting.append((frame, small, small.shape[1] / frame.image.shape[1], region))
+
+    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
+        self._annotator.window(window, result, square, explanation)
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        self._annotator.timeline(frames)
+        self._write(self._annotator.final_until_s() - LOOKAHEAD_S)
+
+    def close(self) -> None:
+        self._write(float("inf"))
+        if self._writer is not None:
+            self._writer.release()
+            self._part.replace(self._path)
+
+    def _write(self, until_s: float) -> None:
+        while self._waiting and self._waiting[0][0].t_capture_s <= until_s:
+            if self._writer is None:
+                self._writer = self._open()
+            frame, small, scale, region = self._waiting.popleft()
+            picture = self._annotator.draw(small, scale, frame.t_capture_s, region)
+            self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def _open(self) -> cv2.VideoWriter:
+        times = [frame.t_capture_s for frame, *_ in self._waiting]
+        steps = np.diff(times)
+        fps = 1 / float(np.median(steps[steps > 0])) if (steps > 0).any() else 30.0
+        height, width = self._waiting[0][1].shape[:2]
+        writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height + STRIP_PX))
+        if not writer.isOpened():
+            raise ConfigError(f"--save-video {self._path}: cannot be written; choose a folder that you may write to.")
+        return writer

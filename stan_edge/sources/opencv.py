@@ -1,0 +1,19 @@
+"""OpenCV, loaded when first needed and told to keep the terminal clean."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+
+def quiet_cv2() -> ModuleType:
+    """Import cv2 so that neither it nor its FFmpeg writes to stderr: a failure is reported once, by us.
+
+    FFmpeg's level is read from the environment when the first capture of the process opens; a level the
+    user has set is kept.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    import cv2
+
+    cv2.setLogLevel(0)  # silent; cv2.utils.logging is not in the contrib wheels
+    return cv2

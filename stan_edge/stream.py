@@ -1,0 +1,134 @@
+"""One camera's way from frames to records: no threads, no clock, no input or output.
+
+The same frames give the same records, whether they come from a file or a camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.attribution import importance
+from stan_edge.contract import Contract, Method
+from stan_edge.events import EventDetector
+from stan_edge.explainer import Explanation, softmax
+from stan_edge.person import NOBODY, PersonTracker, Region
+from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
+from stan_edge.sources import Frame
+from stan_edge.timeline import Timeline, TimelineFrame
+from stan_edge.views import Square, apply_view, cut_square, place_square
+from stan_edge.windows import Window, Windower
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one window brought about."""
+
+    result: WindowResult
+    final: list[TimelineFrame]
+    events: list[Event]
+
+
+class Stream:
+    """State of one camera.
+
+    Args:
+        tracker: finds the person; None takes the whole frame as the person's region.
+        live: see `Windower`.
+    """
+
+    def __init__(
+        self, camera: str, contract: Contract, method: Method, hop_s: float, tracker: PersonTracker | None, live: bool
+    ) -> None:
+        self._camera = camera
+        self._contract = contract
+        self._method = contract.methods[method]
+        self._tracker = tracker
+        self._windower = Windower(contract.input, hop_s, live=live)
+        self._timeline = Timeline(contract.background, self._windower.hop_ticks)
+        self._events = EventDetector(camera, contract, self._method.threshold)
+        self.counts = WindowCounts()
+
+    def feed(self, frame: Frame) -> tuple[Region, list[Window]]:
+        """Take a frame; returns the person's region and the windows that are now due."""
+        region = self._tracker.update(frame) if self._tracker else NOBODY
+        return region, self._windower.feed(frame, region)
+
+    def network_input(self, window: Window) -> tuple[NDArray[np.uint8], Square]:
+        """Pictures `[T, S, S, 3]` for the network, and the square of the frames that they show."""
+        spec = self._contract.input
+        height, width = window.samples[-1].frame.image.shape[:2]
+        boxes = [sample.region.box_px for sample in window.samples]
+        square = place_square(spec.framing, width, height, boxes)
+        pictures = []
+        for sample, box in zip(window.samples, boxes, strict=True):
+            in_view = None if box is None else square.to_view(box, spec.size_px)
+            pictures.append(apply_view(cut_square(sample.frame.image, square, spec.size_px), in_view, spec.view))
+        return np.stack(pictures), square
+
+    def conclude(self, window: Window, explanation: Explanation | None, latency_ms: float) -> Step:
+        """Turn a window's explanation into its record, the timeline and events.
+
+        Args:
+            explanation: None for a window that is not valid, or that was shed to stay on time.
+        """
+        result = self._result(window, explanation, latency_ms)
+        self._count(window, explanation)
+        final = self._timeline.add(result)
+        open_frames = {label: self._timeline.provisional(label) for label in self._contract.alarms}
+        return Step(result, final, self._events.add(result, final, open_frames))
+
+    def finish_windows(self) -> list[Window]:
+        """Windows still due at the end of the stream."""
+        return self._windower.finish()
+
+    def finish(self) -> tuple[list[TimelineFrame], list[Event]]:
+        """The rest of the timeline, and the end of events still going on."""
+        return self._timeline.finish(), self._events.finish()
+
+    def _result(self, window: Window, explanation: Explanation | None, latency_ms: float) -> WindowResult:
+        shown = WindowResult(
+            camera=self._camera,
+            window=window.number,
+            t_start_s=window.t_start_s,
+            t_end_s=window.t_end_s,
+            valid=False,
+            reason=window.reason or "shed",
+            label=None,
+            probability=None,
+            probabilities=None,
+            frames=tuple(FrameScore(s.frame.t_capture_s, s.frame.index, None, False) for s in window.samples),
+            person=window.samples[-1].region.state,
+            latency_ms=latency_ms,
+        )
+        if explanation is None:
+            return shown
+        probabilities = softmax(explanation.logits, self._contract.temperature)
+        best = int(probabilities.argmax())
+        label = self._contract.classes[best]
+        scores = importance(explanation.frame_scores, self._method)
+        # nothing is important while nothing that matters is happening
+        important = (scores >= self._method.threshold) & (label != self._contract.background)
+        return replace(
+            shown,
+            valid=True,
+            reason=None,
+            label=label,
+            probability=float(probabilities[best]),
+            probabilities={name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)},
+            frames=tuple(
+                replace(frame, score=float(score), important=bool(flag))
+                for frame, score, flag in zip(shown.frames, scores, important, strict=True)
+            ),
+        )
+
+    def _count(self, window: Window, explanation: Explanation | None) -> None:
+        counts = self.counts
+        if explanation is not None:
+            self.counts = replace(counts, due=counts.due + 1, done=counts.done + 1)
+        elif window.reason is not None:
+            self.counts = replace(counts, due=counts.due + 1, invalid=counts.invalid + 1)
+        else:
+            self.counts = replace(counts, due=counts.due + 1, shed=counts.shed + 1)

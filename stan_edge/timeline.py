@@ -1,0 +1,75 @@
+"""Overlapping windows joined into one importance per frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from stan_edge.records import FrameScore, WindowResult
+
+
+@dataclass(frozen=True)
+class TimelineFrame:
+    """What all windows together say of one frame.
+
+    `importance` is the mean over the valid windows that hold the frame, weighted by the probability of the class
+    each of them explains; windows that say background vote 0. None: no valid window held the frame.
+    """
+
+    t_s: float
+    index: int
+    label: str | None
+    importance: float | None
+
+
+@dataclass
+class _Tick:
+    t_s: float
+    index: int
+    weight: float = 0.0
+    by_label: dict[str, float] = field(default_factory=dict)
+
+    def importance(self, label: str) -> float:
+        return self.by_label.get(label, 0.0) / self.weight if self.weight else 0.0
+
+
+class Timeline:
+    """Joins the windows of one camera; memory holds one window's worth of frames.
+
+    Args:
+        background: windows with this label vote 0 for their frames.
+        hop_ticks: a frame is final once no later window can hold it.
+    """
+
+    def __init__(self, background: str | None, hop_ticks: int) -> None:
+        self._background = background
+        self._hop_ticks = hop_ticks
+        self._open: deque[_Tick] = deque()
+
+    def add(self, result: WindowResult) -> list[TimelineFrame]:
+        """Take the next window (in order, also when not valid); returns the frames that are final now."""
+        overlap = max(len(result.frames) - self._hop_ticks, 0) if self._open else 0
+        # frames left open by the last window are the first ones of this window
+        self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[overlap:])
+        if result.valid and result.label is not None and result.probability is not None:
+            for tick, frame in zip(self._open, result.frames, strict=True):
+                tick.weight += result.probability
+                if result.label != self._background and frame.score is not None:
+                    share = tick.by_label.get(result.label, 0.0)
+                    tick.by_label[result.label] = share + result.probability * frame.score
+        return [self._pop() for _ in range(min(self._hop_ticks, len(self._open)))]
+
+    def provisional(self, label: str) -> list[FrameScore]:
+        """Importance for one label, so far, of the frames that can still change."""
+        return [FrameScore(tick.t_s, tick.index, tick.importance(label), False) for tick in self._open]
+
+    def finish(self) -> list[TimelineFrame]:
+        """The rest, at the end of the stream."""
+        return [self._pop() for _ in range(len(self._open))]
+
+    def _pop(self) -> TimelineFrame:
+        tick = self._open.popleft()
+        label = max(tick.by_label, key=tick.by_label.__getitem__, default=None)
+        if not tick.weight:
+            return TimelineFrame(tick.t_s, tick.index, None, None)
+        return TimelineFrame(tick.t_s, tick.index, label, tick.importance(label) if label else 0.0)

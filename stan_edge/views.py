@@ -1,0 +1,104 @@
+"""From frames and person boxes to the network's square pictures: framing, then global, local or blended view.
+
+Training and the runtime call the same functions, so what is measured is what is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+FOLLOW_CONTEXT = 1.15
+"""Side of the following square over the longest side of the person's path through the window."""
+FOLLOW_MIN = 0.3
+"""Smallest following square over the longest side of the frame: a far person is not blown up to pixels."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of the source frame that fills the network's input; parts outside the frame are black."""
+
+    x_px: int
+    y_px: int
+    side_px: int
+
+    def to_view(self, box: Box, size_px: int) -> Box:
+        """A box in frame pixels as a box in view pixels."""
+        scale = size_px / self.side_px
+        x0, y0, x1, y1 = box
+        return (
+            (x0 - self.x_px) * scale,
+            (y0 - self.y_px) * scale,
+            (x1 - self.x_px) * scale,
+            (y1 - self.y_px) * scale,
+        )
+
+
+def place_square(
+    framing: Literal["letterbox", "follow"], width_px: int, height_px: int, boxes: Sequence[Box | None]
+) -> Square:
+    """The square that frames a window, one for all its frames: a square that moved with the person
+    would hide the motion that makes a fall a fall.
+
+    `follow` takes the union of the person's boxes over the window with some context, moved into the frame
+    where it fits; without any box, and for `letterbox`, it is the smallest square around the whole frame.
+    """
+    known = [box for box in boxes if box is not None]
+    whole = max(width_px, height_px)
+    side = whole
+    center_x, center_y = width_px / 2, height_px / 2
+    if framing == "follow" and known:
+        x0, y0 = (min(box[i] for box in known) for i in (0, 1))
+        x1, y1 = (max(box[i] for box in known) for i in (2, 3))
+        side = round(min(whole, max(FOLLOW_CONTEXT * max(x1 - x0, y1 - y0), FOLLOW_MIN * whole)))
+        center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
+    return Square(_inside(center_x, side, width_px), _inside(center_y, side, height_px), side)
+
+
+def _inside(center: float, side: int, extent: int) -> int:
+    """Start of an interval around `center` that stays within the extent, or is centred on it when longer."""
+    if side >= extent:
+        return (extent - side) // 2
+    return min(max(round(center - side / 2), 0), extent - side)
+
+
+def cut_square(image: Image, square: Square, size_px: int) -> Image:
+    """Cut a square out of a frame and resize it; `[H, W, 3]` -> `[size, size, 3]`, black outside the frame."""
+    import cv2
+
+    height, width = image.shape[:2]
+    x0, x1 = max(square.x_px, 0), min(square.x_px + square.side_px, width)
+    y0, y1 = max(square.y_px, 0), min(square.y_px + square.side_px, height)
+    scale = size_px / square.side_px
+    left, right = round((x0 - square.x_px) * scale), round((x1 - square.x_px) * scale)
+    top, bottom = round((y0 - square.y_px) * scale), round((y1 - square.y_px) * scale)
+    view = np.zeros((size_px, size_px, 3), np.uint8)
+    # INTER_AREA averages when shrinking and is bilinear when enlarging: no aliasing for far or near people
+    view[top:bottom, left:right] = cv2.resize(
+        image[y0:y1, x0:x1], (right - left, bottom - top), interpolation=cv2.INTER_AREA
+    )
+    return view
+
+
+def apply_view(picture: Image, box: Box | None, view: Literal["global", "local", "blend"]) -> Image:
+    """Global keeps the picture; local sets pixels outside the person's box to 0; blend is the mean of both.
+
+    Args:
+        picture: `[S, S, 3]`.
+        box: in view pixels; None (nobody known) means the full picture is the person's region.
+    """
+    if view == "global" or box is None:
+        return picture
+    size = picture.shape[0]
+    x0, y0 = (int(np.clip(np.floor(value), 0, size)) for value in box[:2])
+    x1, y1 = (int(np.clip(np.ceil(value), 0, size)) for value in box[2:])
+    outside = np.zeros_like(picture) if view == "local" else picture >> 1
+    outside[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+    return outside

@@ -1,0 +1,265 @@
+"""The room: walls, floor, furniture and light, drawn once per clip as linear colours with a depth for each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stan_train.synthetic.body import Array
+from stan_train.synthetic.camera import Camera, FloatImage, Mount
+from stan_train.synthetic.furniture import Box, build, furnish
+from stan_train.synthetic.render import Light
+from stan_train.synthetic.script import Prop
+from stan_train.synthetic.surfaces import (
+    Hanging,
+    Surface,
+    noise_map,
+    paint_floor,
+    paint_hanging,
+    paint_wall,
+    random_floor,
+    random_hangings,
+    random_wall,
+)
+
+BoolImage = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Everything about a room that does not depend on the picture's size. The walls stand at x0, x1, y0, y1 of axes
+    that are turned by yaw_rad against the world."""
+
+    yaw_rad: float
+    walls_m: tuple[float, float, float, float]
+    ceiling_m: float
+    floor: Surface
+    wall: Surface
+    hangings: list[Hanging]
+    boxes: list[Box]
+    noise: FloatImage
+    light: Light
+    lamp_m: Array
+    daylight: float
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """The empty room in the camera: linear colour [H, W, 3], depth along the rays in metres [H, W], where the floor
+    is seen [H, W], and where a lit screen is [H, W]."""
+
+    colour: FloatImage
+    depth_m: FloatImage
+    floor: BoolImage
+    screen: BoolImage
+
+
+def _turn(points: Array, yaw_rad: float) -> Array:
+    """Points with the floor axes turned by -yaw: world -> room. [..., 2 or 3]"""
+    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
+    out = points.copy()
+    out[..., 0] = c * points[..., 0] + s * points[..., 1]
+    out[..., 1] = -s * points[..., 0] + c * points[..., 1]
+    return out
+
+
+def random_light(rng: np.random.Generator, towards_camera_rad: float) -> Light:
+    """Daylight from a window or a lamp at the ceiling; mostly from the camera's half of the room or from above."""
+    azimuth = towards_camera_rad + float(rng.normal(0.0, 1.1))
+    elevation = float(rng.uniform(0.45, 1.35))
+    direction = np.array(
+        [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
+    )
+    warmth = float(rng.uniform(-0.12, 0.22))
+    key_tint, fill_tint = np.array([1.0 + warmth, 1.0, 1.0 - warmth]), np.array([1.0, 1.0, 1.0 + 0.5 * warmth])
+    contrast = float(rng.uniform(0.35, 0.75))
+    return Light(direction, contrast * key_tint * 1.1, (1.05 - 0.75 * contrast) * fill_tint)
+
+
+def random_room(
+    rng: np.random.Generator, mount: Mount, action_m: Array, props: tuple[Prop, ...], azimuth_rad: float
+) -> Room:
+    """A room around the camera and the action's joints [N, 3]."""
+    yaw = azimuth_rad + float(rng.uniform(-0.75, 0.75))
+    action, camera = _turn(action_m, yaw)[:, :2], _turn(mount.position_m, yaw)
+    needed = [action]
+    for prop in props:
+        at = _turn(prop.at_m, yaw)
+        needed.append(at + np.array([[1.1, 0.0], [-1.1, 0.0], [0.0, 1.1], [0.0, -1.1]]) * (prop.kind != "shelf"))
+    points = np.concatenate(needed)
+    margin = rng.uniform(0.4, 2.2, 4)
+    walls = (
+        float(min(points[:, 0].min() - margin[0], camera[0] - 0.3)),
+        float(max(points[:, 0].max() + margin[1], camera[0] + 0.3)),
+        float(min(points[:, 1].min() - margin[2], camera[1] - 0.3)),
+        float(max(points[:, 1].max() + margin[3], camera[1] + 0.3)),
+    )
+    around = np.concatenate([points, *[action + d for d in ([0.35, 0.0], [-0.35, 0.0], [0.0, 0.35], [0.0, -0.35])]])
+    decor = furnish(rng, walls, around, camera[:2])
+    boxes = [box for prop in props for box in build(prop, rng)]
+    for prop in decor:
+        placed = Prop(prop.kind, _turn(prop.at_m, -yaw), prop.yaw_rad + yaw, prop.top_m)
+        boxes += build(placed, rng)
+    spans = [(walls[2], walls[3]), (walls[2], walls[3]), (walls[0], walls[1]), (walls[0], walls[1])]
+    return Room(
+        yaw_rad=yaw,
+        walls_m=walls,
+        ceiling_m=float(rng.uniform(2.9, 3.3)),
+        floor=random_floor(rng),
+        wall=random_wall(rng),
+        hangings=random_hangings(rng, spans),
+        boxes=boxes,
+        noise=noise_map(rng),
+        light=random_light(rng, azimuth_rad),
+        lamp_m=np.array([rng.uniform(walls[0], walls[1]), rng.uniform(walls[2], walls[3]), 2.6]),
+        daylight=float(rng.choice([0.05, 0.7, 1.2])),
+    )
+
+
+def _lit(colour: FloatImage, points: FloatImage, normal: Array, room: Room, normal_world: Array) -> FloatImage:
+    """Lambert light of a lamp at the ceiling and of the room's key light on a plane."""
+    to_lamp = room.lamp_m.astype(np.float32) - points
+    far = np.linalg.norm(to_lamp, axis=1)
+    cosine = np.clip(to_lamp @ normal.astype(np.float32) / far, 0.0, 1.0)
+    near_lamp = 0.55 + 0.9 * cosine / (1.0 + 0.12 * far * far)
+    key = max(0.15, float(normal_world @ room.light.direction))
+    above = 0.75 + 0.25 * float(normal_world[2])
+    radiance = room.light.ambient * above * 1.05 + room.light.key * (0.35 + 0.65 * key)
+    return np.asarray(colour * near_lamp[:, None] * radiance.astype(np.float32), np.float32)
+
+
+def _draw_box(box: Box, camera: Camera, rays_world: FloatImage, room: Room, backdrop: Backdrop) -> None:
+    """Draws one box into the backdrop where it is nearer."""
+    c, s = np.cos(box.yaw_rad), np.sin(box.yaw_rad)
+    axes = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # world -> box
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    corners = box.centre_m + (signs * box.half_m) @ axes
+    pixels = camera.project(corners)
+    height, width = backdrop.depth_m.shape
+    if np.isnan(pixels).all():
+        return
+    if np.isnan(pixels).any():
+        x0, y0, x1, y1 = 0, 0, width, height
+    else:
+        x0, y0 = (int(v) for v in np.clip(np.floor(pixels.min(axis=0)), 0, (width, height)))
+        x1, y1 = (int(v) for v in np.clip(np.ceil(pixels.max(axis=0)) + 1, 0, (width, height)))
+    if x1 <= x0 or y1 <= y0:
+        return
+    d = rays_world[y0:y1, x0:x1].reshape(-1, 3) @ axes.T.astype(np.float32)
+    o = (axes @ (camera.position_m - box.centre_m)).astype(np.float32)
+    half = box.half_m.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = 1.0 / np.where(np.abs(d) < 1e-7, 1e-7, d)
+    near3 = -o * inverse - half * np.abs(inverse)
+    far = (-o * inverse + half * np.abs(inverse)).min(axis=1)
+    face = near3.argmax(axis=1)
+    near = near3.max(axis=1)
+    window = (slice(y0, y1), slice(x0, x1))
+    hit = (near < far) & (near > 0.1) & (near < backdrop.depth_m[window].ravel())
+    if not hit.any():
+        return
+    index = np.flatnonzero(hit)
+    t, face, d = near[index], face[index], d[index]
+    local = o + t[:, None] * d
+    sign = -np.sign(np.take_along_axis(d, face[:, None], axis=1)[:, 0])
+    colour = np.tile(np.array(box.colour, np.float32), (len(index), 1))
+    key = np.empty(len(index), np.float32)
+    for axis in range(3):
+        for way in (-1.0, 1.0):
+            mine = (face == axis) & (sign == way)
+            normal = axes[axis] * way
+            key[mine] = max(0.0, float(normal @ room.light.direction)) * 0.9 + 0.1 * (0.5 + 0.5 * float(normal[2]))
+    above = np.where(face == 2, 1.0 + 0.1 * sign, 0.8)
+    grain = np.sin(local[:, 0] * 61 + 3 * np.sin(local[:, 1] * 23)) * np.sin(local[:, 2] * 47 + local[:, 1] * 31)
+    edge = np.sort(half - np.abs(local), axis=1)[:, 1]  # distance to the nearest edge of the face
+    soft = 1.0 - (0.28 if box.cloth else 0.16) * np.exp(-edge / (0.03 if box.cloth else 0.012))
+    height_m = local[:, 2] + float(box.centre_m[2])
+    ground = 0.55 + 0.45 * np.clip(height_m / 0.4, 0.0, 1.0)
+    radiance = room.light.ambient.astype(np.float32) * (above * ground)[:, None]
+    radiance = radiance + room.light.key.astype(np.float32) * key[:, None]
+    colour *= ((1.0 + 0.06 * grain) * soft)[:, None]
+    flat_depth, flat_colour = backdrop.depth_m[window].copy(), backdrop.colour[window].copy()
+    flat_depth.reshape(-1)[index] = t
+    flat_colour.reshape(-1, 3)[index] = colour * radiance
+    backdrop.depth_m[window], backdrop.colour[window] = flat_depth, flat_colour
+    backdrop.floor[window] &= ~hit.reshape(y1 - y0, x1 - x0)
+    backdrop.screen[window] &= ~hit.reshape(y1 - y0, x1 - x0)
+
+
+def _contact_shade(room: Room, x: FloatImage, y: FloatImage) -> FloatImage:
+    """Light left on floor points of the world next to furniture. [N]"""
+    left = np.ones(x.shape, np.float32)
+    for box in room.boxes:
+        bottom = float(box.centre_m[2] - box.half_m[2])
+        if bottom > 0.6:
+            continue
+        c, s = np.cos(box.yaw_rad), np.sin(box.yaw_rad)
+        dx, dy = x - box.centre_m[0], y - box.centre_m[1]
+        out_x = np.maximum(np.abs(c * dx + s * dy) - box.half_m[0], 0.0)
+        out_y = np.maximum(np.abs(-s * dx + c * dy) - box.half_m[1], 0.0)
+        reach = 0.05 + 0.35 * min(1.0, float(box.half_m[:2].min()) * 3.0)
+        left *= 1.0 - (0.45 - 0.5 * bottom) * np.exp(-(out_x + out_y) / reach)
+    return np.asarray(np.maximum(left, 0.25), np.float32)
+
+
+def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
+    """The empty room as the camera sees it; rays [H, W, 3] are the camera's, in its own axes."""
+    height, width = rays.shape[:2]
+    rays_world = (rays.reshape(-1, 3) @ camera.axes.astype(np.float32)).reshape(height, width, 3)
+    d = _turn(rays_world.reshape(-1, 3), room.yaw_rad)
+    o = _turn(camera.position_m, room.yaw_rad).astype(np.float32)
+    x0, x1, y0, y1 = room.walls_m
+    low = np.array([x0, y0, 0.0], np.float32)
+    high = np.array([x1, y1, room.ceiling_m], np.float32)
+    safe = np.where(np.abs(d) < 1e-7, np.float32(1e-7), d)
+    exits = np.where(safe > 0, (high - o) / safe, (low - o) / safe)
+    axis = exits.argmin(axis=1)
+    depth = exits.min(axis=1).astype(np.float32)
+    points = (o + depth[:, None] * d).astype(np.float32)
+    colour = np.empty_like(points)
+    upper = np.take_along_axis(safe, axis[:, None], axis=1)[:, 0] > 0
+    screen = np.zeros(len(points), bool)
+
+    floor = (axis == 2) & ~upper
+    ceiling = (axis == 2) & upper
+    at = points[floor]
+    ground = paint_floor(room.floor, at[:, 0], at[:, 1], room.noise)
+    world = _turn(at, -room.yaw_rad)
+    up = np.array([0.0, 0.0, 1.0])
+    colour[floor] = _lit(ground, at, up, room, up) * _contact_shade(room, world[:, 0], world[:, 1])[:, None]
+    colour[ceiling] = _lit(np.full((int(ceiling.sum()), 3), 0.75, np.float32), points[ceiling], -up, room, up)
+    for wall in range(4):
+        along_x, far = wall >= 2, wall % 2 == 1
+        mine = np.flatnonzero((axis == (1 if along_x else 0)) & (upper == far))
+        if not len(mine):
+            continue
+        at = points[mine]
+        u, z = at[:, 0 if along_x else 1], at[:, 2]
+        normal = np.zeros(3)
+        normal[1 if along_x else 0] = -1.0 if far else 1.0
+        painted = paint_wall(room.wall, u, z, room.noise)
+        glow = np.zeros(len(mine), np.float32)
+        for h in room.hangings:
+            if h.wall != wall:
+                continue
+            inside = np.flatnonzero((u > h.u0_m) & (u < h.u1_m) & (z > h.z0_m) & (z < h.z1_m))
+            if not len(inside):
+                continue
+            paint, shines = paint_hanging(h, u[inside], z[inside], room.noise, room.daylight)
+            kept = ~np.isnan(paint[:, 0])
+            painted[inside[kept]], glow[inside[kept]] = paint[kept], shines[kept]
+            if h.kind == "screen":
+                screen[mine[inside[shines > 0]]] = True
+        lit = _lit(painted, at, normal, room, _turn(normal, -room.yaw_rad))
+        colour[mine] = lit + glow[:, None] * (painted - lit)
+    # corners collect less light: distance to the second-nearest plane
+    gaps = np.sort(np.concatenate([points - low, high - points], axis=1), axis=1)[:, 1]
+    colour *= (1.0 - 0.32 * np.exp(-gaps / 0.28))[:, None]
+
+    shape = (height, width)
+    backdrop = Backdrop(colour.reshape(*shape, 3), depth.reshape(shape), floor.reshape(shape), screen.reshape(shape))
+    for box in room.boxes:
+        _draw_box(box, camera, rays_world, room, backdrop)
+    return backdrop
