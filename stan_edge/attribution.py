@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.contract import MethodSpec
 
 
-def dealias(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+def dealias(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Filter `[..., T]` with [1, 2, 1] / 4, ends reflected.
 
     The stem's kernel 3 / stride 2 feeds odd frames into two tokens and even frames into one: their gradients
@@ -18,13 +20,13 @@ def dealias(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     return (padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]) / 4
 
 
-def correct(raw: NDArray[np.floating], spec: MethodSpec) -> NDArray[np.float64]:
+def correct(raw: NDArray[np.floating[Any]], spec: MethodSpec) -> NDArray[np.float64]:
     """De-aliased scores `[..., T]` over the profile that the network gives to a clip where nothing moves."""
     scores = dealias(raw) if spec.dealias else raw.astype(np.float64)
     return scores / np.array(spec.profile)
 
 
-def importance(raw: NDArray[np.floating], spec: MethodSpec) -> NDArray[np.float64]:
+def importance(raw: NDArray[np.floating[Any]], spec: MethodSpec) -> NDArray[np.float64]:
     """Importance `[..., T]`: corrected scores on the calibrated scale, clipped to [0, 1].
 
     The scale comes from training data and not from the window itself: min-max per window would flag a frame

@@ -86,8 +86,8 @@ def _backends() -> list[Finding]:
             except StanEdgeError as error:
                 findings.append(Finding(what, False, str(error)))
             else:
-                error = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
-                findings.append(Finding(what, row.passed, f"{backend.version}, {error}"))
+                errors = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
+                findings.append(Finding(what, row.passed, f"{backend.version}, {errors}"))
     if not any(finding.works for finding in findings):
         findings.append(Finding("backend", False, "none works; run: pip install 'stan-edge[openvino]'"))
     return findings

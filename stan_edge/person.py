@@ -36,6 +36,7 @@ MARGIN = 0.15
 MIN_MARGIN_PX = 32.0  # at a frame width of 640 px
 MIN_VISIBILITY = 0.1
 MIN_JOINTS = 6
+MIN_CONFIDENCE = 0.3
 _NATIVE_NOISE = re.compile(
     rb"INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} [\d:. ]+ \w+\.cc:\d+\]"
 )
@@ -57,8 +58,12 @@ NOBODY = Region(None, "none")
 class PersonDetector(Protocol):
     """Finds the person in one picture; may remember the one before."""
 
-    def find(self, image: Image) -> RawBox | None:
-        """Tight box around the person's joints in an [H, W, 3] image, or None."""
+    def find(self, image: Image, near: Box | None) -> RawBox | None:
+        """Tight box around the person's joints in an [H, W, 3] image, or None.
+
+        Args:
+            near: where the person was a moment ago; None if nobody was there.
+        """
         ...
 
 
@@ -148,7 +153,9 @@ class PersonTracker:
         if t_s < self._due_s - 0.1 * self._period_s:
             return self._region
         height_px, width_px = frame.image.shape[:2]
-        self._region = self._smoother.feed(self._detector.find(frame.image), t_s, width_px, height_px)
+        self._region = self._smoother.feed(
+            self._detector.find(frame.image, self._region.box_px), t_s, width_px, height_px
+        )
         # From the due time, not from this frame's, so that the rate is kept on average.
         self._due_s = max(self._due_s, t_s - self._period_s) + self._period_s
         return self._region
@@ -165,28 +172,65 @@ class MediapipeDetector:
         with _native_noise_removed():
             pose = _load_pose()
             # complexity 1 is inside the wheel, the others would be downloaded
-            self._pose = pose.Pose(model_complexity=1, smooth_landmarks=False)
+            self._pose = pose.Pose(
+                model_complexity=1,
+                smooth_landmarks=False,
+                min_detection_confidence=MIN_CONFIDENCE,
+                min_tracking_confidence=MIN_CONFIDENCE,
+            )
             # its threads start, and write, after the constructor has returned
             self._pose.process(np.zeros((64, 64, 3), np.uint8))
+        self._quarter_turns = 0
+        self._tracking = False
         self._warm = False
 
-    def find(self, image: Image) -> RawBox | None:
+    def find(self, image: Image, near: Box | None) -> RawBox | None:
         """Tight box around the joints whose visibility exceeds 0.1."""
-        with nullcontext() if self._warm else _native_noise_removed():
-            found = self._pose.process(np.ascontiguousarray(image)).pose_landmarks
-        if found is None:
-            return None
-        self._warm = True
-        height_px, width_px = image.shape[:2]
-        joints = np.array([(p.x, p.y) for p in found.landmark if p.visibility > MIN_VISIBILITY])
-        if len(joints) < MIN_JOINTS:
-            return None
-        joints *= (width_px, height_px)
-        return np.concatenate([joints.min(axis=0), joints.max(axis=0)])
+        if near is None:
+            self._quarter_turns = 0
+            return self._look(image, 0)
+        if self._tracking:
+            raw = self._look(image, self._quarter_turns)
+            if raw is not None:
+                return raw
+        around = _blacked_out_beyond(image, near)
+        for quarter_turns in (0, 1, 3):
+            raw = self._look(around, quarter_turns)
+            if raw is not None:
+                self._quarter_turns = quarter_turns
+                return raw
+        return None
 
     def close(self) -> None:
         """Stop MediaPipe's threads."""
         self._pose.close()
+
+    def _look(self, image: Image, quarter_turns: int) -> RawBox | None:
+        """Look at the picture turned clockwise; the box is in the picture that was given."""
+        turned = np.ascontiguousarray(np.rot90(image, -quarter_turns))
+        with nullcontext() if self._warm else _native_noise_removed():
+            found = self._pose.process(turned).pose_landmarks
+        self._tracking = found is not None
+        if found is None:
+            return None
+        self._warm = True
+        joints = np.array([(p.x, p.y) for p in found.landmark if p.visibility > MIN_VISIBILITY])
+        if len(joints) < MIN_JOINTS:
+            return None
+        for _ in range(quarter_turns):  # (x, y) of the turned picture is (y, 1 - x) before the turn
+            joints = np.column_stack([joints[:, 1], 1 - joints[:, 0]])
+        joints *= image.shape[1::-1]
+        return np.concatenate([joints.min(axis=0), joints.max(axis=0)])
+
+
+def _blacked_out_beyond(image: Image, near: Box) -> Image:
+    """A copy that shows only the surroundings of a box, so that no chair and no bystander is found instead."""
+    x0, y0, x1, y1 = near
+    x_px, y_px = (x1 - x0) // 2, (y1 - y0) // 2
+    rows, columns = slice(max(y0 - y_px, 0), y1 + y_px), slice(max(x0 - x_px, 0), x1 + x_px)
+    around = np.zeros_like(image)
+    around[rows, columns] = image[rows, columns]
+    return around
 
 
 def _load_pose() -> ModuleType:

@@ -99,6 +99,6 @@ def apply_view(picture: Image, box: Box | None, view: Literal["global", "local",
     size = picture.shape[0]
     x0, y0 = (int(np.clip(np.floor(value), 0, size)) for value in box[:2])
     x1, y1 = (int(np.clip(np.ceil(value), 0, size)) for value in box[2:])
-    outside = np.zeros_like(picture) if view == "local" else picture >> 1
+    outside: Image = np.zeros_like(picture) if view == "local" else picture // np.uint8(2)
     outside[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
     return outside

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from stan_edge.bundle import FORWARD, explain_file
 from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_export.builder import GraphBuilder
@@ -24,7 +25,6 @@ from stan_export.inference_form import InferenceForm, inference_form
 from stan_export.network import PATCH, Trunk, check_input, trunk
 from stan_train.model import Stan
 
-FORWARD = "forward.onnx"
 WEIGHTS = "weights.bin"
 CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "gradcam"})
 """Methods whose graph takes `class_index`."""
@@ -45,11 +45,6 @@ class Explanation:
     """Height and width of the map."""
 
 
-def explain_name(method: Method) -> str:
-    """File name of the graph of a method."""
-    return f"explain-{method}.onnx"
-
-
 def export_graphs(model: Stan, input: InputSpec, folder: Path, *, batch: int = 1) -> tuple[Path, ...]:  # noqa: A002
     """Write `forward.onnx`, `explain-*.onnx` and the `weights.bin` they share; return their paths.
 
@@ -63,7 +58,7 @@ def export_graphs(model: Stan, input: InputSpec, folder: Path, *, batch: int = 1
         raise ConfigError(f"batch is {batch}; give at least 1.")
     form = inference_form(model)
     graphs = {FORWARD: _graph(form, input, batch, None)}
-    graphs |= {explain_name(method): _graph(form, input, batch, method) for method in METHODS}
+    graphs |= {explain_file(method): _graph(form, input, batch, method) for method in METHODS}
     folder.mkdir(parents=True, exist_ok=True)
     weights = WeightsFile(folder / WEIGHTS)
     for name, graph in graphs.items():

@@ -33,9 +33,9 @@ def augment_window(
     gray = rng.random() < 0.1
     blur = rng.random() < 0.15
     noise = (rng.normal(0, rng.uniform(2, 8), frames.shape[1:3]).astype(np.int16), rng.random() < 0.3)
-    boxes = _jitter(_transform(boxes, matrix), size_px, rng)
+    seen = _jitter(_transform(boxes, matrix), size_px, rng)
     pictures = []
-    for frame, box in zip(frames, boxes, strict=True):
+    for frame, box in zip(frames, seen, strict=True):
         picture = cv2.warpAffine(frame, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
         if blur:
             picture = cv2.GaussianBlur(picture, (3, 3), 0)

@@ -90,7 +90,7 @@ def fit(
                 logits = model(normalize(clips.to(device), spec))
                 loss = F.cross_entropy(logits, labels.to(device), label_smoothing=config.label_smoothing)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
                 optimizer.step()
                 losses.append(loss.item())
@@ -131,7 +131,9 @@ def evaluate_windows(
     losses, predictions = [], []
     for chunk in chunks:
         clips = np.stack([plain_window(f, b, spec, size_px) for f, b in zip(chunk.frames, chunk.boxes, strict=True)])
-        logits = torch.cat([model(normalize(part.to(device), spec)) for part in torch.from_numpy(clips).split(32)])
+        logits = torch.cat(
+            [model(normalize(part.to(device), spec)) for part in torch.split(torch.from_numpy(clips), 32)]
+        )
         labels = torch.from_numpy(chunk.labels).to(device)
         losses.append(F.cross_entropy(logits, labels, reduction="sum").item())
         predictions.append(logits.argmax(1).cpu().numpy())

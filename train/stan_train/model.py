@@ -35,7 +35,8 @@ class StanConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StanConfig:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**lists)
 
 
 VARIANTS = {

@@ -94,7 +94,7 @@ def _draw_chunk(chunk: _Chunk) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    windows = []
+    windows: list[Window] = []
     for clip_number in range(chunk.number * CLIPS_A_CHUNK, (chunk.number + 1) * CLIPS_A_CHUNK):
         rng = np.random.default_rng((chunk.seed, clip_number))
         activity = ACTIVITIES[clip_number % len(ACTIVITIES)]
@@ -113,7 +113,7 @@ def _draw_chunk(chunk: _Chunk) -> None:
     part.replace(chunk.folder / f"{chunk.number:04d}.npz")  # the small file last: it says that the chunk is whole
 
 
-Window = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]
+Window = tuple[NDArray[np.uint8], NDArray[np.float32], np.int64, NDArray[np.bool_]]
 
 
 def cut_windows(clip: SyntheticClip, spec: InputSpec, rng: np.random.Generator) -> Iterator[Window]:

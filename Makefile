@@ -1,0 +1,42 @@
+# make demo   install the runtime (no torch) into .venv and explain the clip that ships inside
+# make test   install everything into .venv; format, lint, types, tests with warnings as errors
+# make test-slow   the tests that take minutes
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow check clean
+
+demo: $(VENV)/.runtime
+	mkdir -p .demo
+	$(BIN)/stan-edge run --demo --save-video .demo/annotated.mp4 --save-timeline .demo/timeline.png
+	@du -sh $(VENV) | awk '{print "installed: " $$1}'
+	@echo "look at .demo/annotated.mp4 and .demo/timeline.png"
+
+test: check
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# the wheel, not the checkout: what a user gets
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
+	test -e $(VENV)/.dev || $(PIP) '.[openvino,pose]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,201 @@
+"""The exported graphs on real engines against the float64 references."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from stan_edge.contract import METHODS
+from stan_edge.errors import ConfigError
+from stan_export.graphs import export_graphs
+from stan_export.parity import record
+from stan_train.model import StanConfig, variant
+
+F32_TOLERANCE = 1e-5
+"""Of the largest value; 1.5e-6 is the worst seen on stan-t. The bar of the project is 1e-4."""
+BF16_TOLERANCE = 2e-2
+
+GRAPHS = ("forward.onnx", *(f"explain-{method}.onnx" for method in METHODS))
+
+
+@cache
+def _reference(exported) -> dict[str, np.ndarray]:
+    """One fresh clip for each class, and one for the predicted class."""
+    classes = np.array([*range(exported.model.config.classes), -1])
+    return record(exported.model, exported.input, exported.clips(len(classes), seed=77), classes)
+
+
+def _error(got: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference relative to the largest expected value."""
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def _errors(exported, engine, method: str) -> dict[str, float]:
+    """Worst error of each output over all clips and classes."""
+    run, reference = engine(exported.folder / f"explain-{method}.onnx"), _reference(exported)
+    keys = {"logits": "logits", "frame_scores": f"scores_{method}", "map": f"map_{method}"}
+    worst = dict.fromkeys(keys, 0.0)
+    for k, asked in enumerate(reference["class_index"]):
+        outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([asked]))
+        assert set(outputs) == set(keys)
+        for output, key in keys.items():
+            worst[output] = max(worst[output], _error(outputs[output][0], reference[key][k]))
+    return worst
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+def test_explain_graphs_equal_float64_for_every_class(name, method, engine, request):
+    errors = _errors(request.getfixturevalue(name), engine, method)
+    assert max(errors.values()) < F32_TOLERANCE, errors
+
+
+@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+def test_forward_graph_equals_float64(name, engine, request):
+    exported = request.getfixturevalue(name)
+    run, reference = engine(exported.folder / "forward.onnx"), _reference(exported)
+    for k, expected in enumerate(reference["logits"]):
+        outputs = run(frames=reference["frames"][k : k + 1])
+        assert set(outputs) == {"logits"}
+        assert _error(outputs["logits"][0], expected) < F32_TOLERANCE
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bf16_scores_are_within_two_percent(method, stan_t, openvino_bf16):
+    assert _errors(stan_t, openvino_bf16, method)["frame_scores"] < BF16_TOLERANCE
+
+
+SHAPES = {
+    "shortest": (StanConfig(classes=2, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_dim=8), 32, 2, 1),
+    "cropped-twice": (
+        StanConfig(classes=5, dims=(4, 12, 16, 40), depths=(2, 1, 1, 1), head_dim=8),
+        80,
+        4,
+        1,
+    ),
+    "batch": (StanConfig(classes=3, dims=(8, 16, 32, 32), depths=(1, 1, 2, 1), head_dim=16), 64, 6, 3),
+    "square-everywhere": (
+        StanConfig(classes=16, dims=(48, 48, 16, 16), depths=(1, 1, 1, 1), head_dim=16),
+        32,
+        4,
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_shapes_and_batches(shape, engine, make, tmp_path):
+    config, size_px, frames, batch = SHAPES[shape]
+    exported = make(tmp_path, config, size_px, frames, batch)
+    clips = exported.clips(batch, seed=13)
+    classes = np.arange(batch)[::-1] % config.classes
+    reference = record(exported.model, exported.input, clips, classes.copy())
+    for method in METHODS:
+        outputs = engine(tmp_path / f"explain-{method}.onnx")(frames=clips, class_index=classes)
+        for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
+            assert outputs[output].shape == reference[key].shape
+            assert _error(outputs[output], reference[key]) < F32_TOLERANCE, (method, output)
+
+
+def test_gradient_depends_on_input_and_class(stan_t, engine):
+    """A gradient baked in as a constant of an example input would pass a check on that input."""
+    run = engine(stan_t.folder / "explain-vanilla.onnx")
+    first, second = stan_t.clips(2, seed=5)
+    scores = [
+        run(frames=clip[None], class_index=np.array([k]))["frame_scores"][0]
+        for clip, k in ((first, 0), (second, 0), (first, 1))
+    ]
+    for other in scores[1:]:
+        assert _error(scores[0], other) > 0.01
+
+
+def test_graphs_are_portable(stan_t):
+    for name in GRAPHS:
+        model = onnx.load(stan_t.folder / name, load_external_data=False)
+        assert model.ir_version <= 10
+        assert [(entry.domain, 18 <= entry.version <= 20) for entry in model.opset_import] == [("", True)]
+        assert {node.domain for node in model.graph.node} == {""}
+        assert not model.functions
+        assert not [n for n in model.graph.node if n.op_type == "LayerNormalization" and len(n.output) > 1]
+        for value in (*model.graph.input, *model.graph.output):
+            assert all(dim.dim_value > 0 for dim in value.type.tensor_type.shape.dim), value.name
+        onnx.checker.check_model(stan_t.folder / name, full_check=True)
+
+
+def test_inputs_and_outputs_are_the_documented_ones(stan_t):
+    for name in GRAPHS:
+        graph = onnx.load(stan_t.folder / name, load_external_data=False).graph
+        described = {
+            value.name: (
+                onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+                tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+            )
+            for value in (*graph.input, *graph.output)
+        }
+        expected = {"frames": (np.uint8, (1, 20, 112, 112, 3)), "logits": (np.float32, (1, 4))}
+        if name != "forward.onnx":
+            side = 7 if "vanilla" in name else 3
+            expected |= {"frame_scores": (np.float32, (1, 20)), "map": (np.float32, (1, 20, side, side))}
+        if name in ("explain-vanilla.onnx", "explain-gradcam.onnx"):
+            expected["class_index"] = (np.int64, (1,))
+        assert described == expected
+
+
+def _external_entries(path: Path) -> dict[int, int]:
+    """Offset to length of the tensors a graph keeps outside."""
+    entries = {}
+    for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+        found = {entry.key: entry.value for entry in tensor.external_data}
+        if found:
+            assert found["location"] == "weights.bin"
+            entries[int(found["offset"])] = int(found["length"])
+    return entries
+
+
+def test_weights_are_stored_once(stan_t):
+    assert sorted(path.name for path in stan_t.folder.iterdir()) == sorted((*GRAPHS, "weights.bin"))
+    assert sum(path.stat().st_size for path in stan_t.folder.iterdir()) < 14e6
+    entries: dict[int, int] = {}
+    for name in GRAPHS:
+        entries |= _external_entries(stan_t.folder / name)
+    assert all(offset % 4096 == 0 for offset in entries)
+    content = (stan_t.folder / "weights.bin").read_bytes()
+    tensors = [content[offset : offset + length] for offset, length in entries.items()]
+    assert len(set(tensors)) == len(tensors)
+    forward = sum(_external_entries(stan_t.folder / "forward.onnx").values())
+    assert sum(entries.values()) < 1.15 * forward
+
+
+def test_export_is_repeatable(tiny, tmp_path):
+    for path in export_graphs(tiny.model, tiny.input, tmp_path):
+        assert path.read_bytes() == (tiny.folder / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "batch", "message"),
+    [
+        ({"frames": 5}, 1, "frames is 5"),
+        ({"size_px": 40}, 1, "size_px is 40"),
+        ({}, 0, "batch is 0"),
+    ],
+)
+def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, batch, message):
+    with pytest.raises(ConfigError, match=message):
+        export_graphs(tiny.model, tiny.input.model_copy(update=change), tmp_path / "new", batch=batch)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size_px", [112, 224])
+def test_stan_s(size_px, engine, make, tmp_path):
+    exported = make(tmp_path, variant("stan-s", classes=4), size_px, 20)
+    clips, classes = exported.clips(1, seed=3), np.array([2])
+    reference = record(exported.model, exported.input, clips, classes)
+    for method in METHODS:
+        outputs = engine(tmp_path / f"explain-{method}.onnx")(frames=clips, class_index=classes)
+        for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
+            assert _error(outputs[output], reference[key]) < 1e-4, (method, output)
