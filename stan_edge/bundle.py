@@ -54,7 +54,7 @@ def explain_file(method: Method) -> str:
 
 def shipped_bundle() -> Path:
     """Folder of the bundle that ships inside the wheel."""
-    return Path(str(files("stan_edge.models") / SHIPPED))
+    return Path(str(files("stan_edge"))) / "models" / SHIPPED
 
 
 def open_bundle(folder: Path) -> Bundle:

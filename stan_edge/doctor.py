@@ -56,7 +56,7 @@ def _person() -> Finding:
         source = open_source(str(demo_clip()))
         frame = source.read()
         source.close()
-        found = frame is not None and detector.find(frame.image) is not None
+        found = frame is not None and detector.find(frame.image, None) is not None
         detector.close()
     except StanEdgeError as error:
         return Finding("person", False, str(error))

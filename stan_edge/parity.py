@@ -24,6 +24,8 @@ from stan_edge.explainer import Explainer
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
+SMALLEST = 1e-30
+"""Keeps a recording of nothing but zeros (a Grad-CAM that is negative everywhere) from being 0 / 0."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def _relative_error(value: NDArray[np.float32], references: NDArray[np.float64],
     """Largest difference over the largest value of the same recording; NaN stays NaN.
 
     A recording that is all but zero (a Grad-CAM with nothing above zero) counts against a thousandth of the
-    largest value of all recordings.
+    largest value of all recordings; when all are zero, any other value counts as wrong.
     """
-    largest = max(np.abs(references[number]).max(), 1e-3 * np.abs(references).max())
+    largest = max(np.abs(references[number]).max(), 1e-3 * np.abs(references).max(), SMALLEST)
     return float(np.abs(value.astype(np.float64) - references[number]).max() / largest)
 
 

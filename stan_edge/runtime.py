@@ -18,9 +18,8 @@ from stan_edge.sources import Frame, Reader, Source
 from stan_edge.stream import Stream
 from stan_edge.windows import Window
 
-READ_AHEAD_S = 2.0
-"""A live reader keeps at most this much; what inference cannot follow is dropped and counted."""
 MAX_READ_AHEAD_FRAMES = 120
+"""A live reader keeps at most this much; what inference cannot follow is dropped and counted."""
 POLL_S = 0.2
 """How often a quiet live source is interrupted to see whether the user wants to stop."""
 
@@ -91,6 +90,8 @@ class Runtime:
             failure = error
         finally:
             (reader or source).close()
+        if frames == 0:
+            self._record(self._start(source))
         self._finish(stream)
         end = End(
             camera=source.name,

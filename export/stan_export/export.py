@@ -23,6 +23,7 @@ from stan_train.checkpoint import Checkpoint, load_checkpoint
 
 EVENTS = EventSpec(enter=0.6, leave=0.35, min_duration_s=0.2, merge_gap_s=1.0)
 HOP_TICKS = 2
+CHECKPOINT_DIGEST = "checkpoint_sha256"
 
 
 def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force: bool = False) -> None:
@@ -39,13 +40,12 @@ def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force:
         raise ConfigError(f"-o {out}: the folder {out.parent} does not exist; make it first.")
     checkpoint = load_checkpoint(checkpoint_path)
     beside = checkpoint_path.with_name("calibration.npz")
-    path = calibration or (beside if beside.is_file() else None)
-    windows = read_calibration(path, checkpoint.input) if path else None
+    source = _read_source(calibration or (beside if beside.is_file() else None), checkpoint, checkpoint_path)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        _write(part, checkpoint, checkpoint_path, windows, Console())
+        _write(part, checkpoint, checkpoint_path, source, Console())
         if out.exists():
             shutil.rmtree(out)
         part.replace(out)
@@ -53,13 +53,25 @@ def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _read_source(
+    path: Path | None, checkpoint: Checkpoint, checkpoint_path: Path
+) -> CalibrationWindows | Bundle | None:
+    """Labelled windows, or an earlier bundle of the same checkpoint whose numbers still hold."""
+    if path is None or not path.is_dir():
+        return read_calibration(path, checkpoint.input) if path else None
+    earlier = open_bundle(path)
+    if earlier.contract.provenance.get(CHECKPOINT_DIGEST) != file_digest(checkpoint_path):
+        raise ConfigError(f"--calibration {path}: that bundle was made from another checkpoint; give labelled windows.")
+    return earlier
+
+
 def _write(
-    folder: Path, checkpoint: Checkpoint, path: Path, windows: CalibrationWindows | None, console: Console
+    folder: Path, checkpoint: Checkpoint, path: Path, source: CalibrationWindows | Bundle | None, console: Console
 ) -> None:
     spec = checkpoint.input
     export_graphs(checkpoint.model, spec, folder)
     console.print(f"graphs: forward, {', '.join(METHODS)}")
-    frames, class_index = _parity_windows(spec, len(checkpoint.classes), windows)
+    frames, class_index = _parity_windows(spec, len(checkpoint.classes), source)
     np.savez_compressed(folder / PARITY, **record(checkpoint.model, spec, frames, class_index))
     console.print(f"float64 reference: {len(frames)} windows")
     contract = Contract(
@@ -74,13 +86,16 @@ def _write(
         methods={method: uncalibrated(method, spec.frames) for method in METHODS},
         events=EVENTS,
         provenance=checkpoint.provenance
-        | {"checkpoint_sha256": file_digest(path), "exported_with": f"stan-edge {version('stan-edge')}"},
+        | {CHECKPOINT_DIGEST: file_digest(path), "exported_with": f"stan-edge {version('stan-edge')}"},
     )
     _seal(folder, contract)
-    if windows is None:
+    if source is None:
         console.print("no calibration windows: importance will be relative within each window", style="yellow")
+    elif isinstance(source, Bundle):
+        _seal(folder, _calibrated_before(contract, source.contract))
+        console.print(f"calibration: as in {source.folder}")
     else:
-        _seal(folder, _calibrated(open_bundle(folder), windows, console))
+        _seal(folder, _calibrated(open_bundle(folder), source, console))
     _prove(open_bundle(folder), console)
 
 
@@ -98,26 +113,36 @@ def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -
         found = calibrate(Explainer(bundle, backend, method), windows, background)
         methods[method] = found.spec
         figures = (
-            f"threshold {found.spec.threshold:.2f}, frame F1 {found.f1:.3f} on the {len(windows.labels)} windows it was "
-            f"chosen on (all frames flagged: {found.f1_all_positive:.3f})"
+            f"threshold {found.spec.threshold:.2f}, frame F1 {found.f1:.3f} on the {len(windows.labels)} windows "
+            f"it was chosen on (all frames flagged: {found.f1_all_positive:.3f})"
         )
         provenance[f"calibration_{method}"] = figures
         console.print(f"{method}: {figures}", highlight=False)
     return contract.model_copy(update={"methods": methods, "provenance": provenance})
 
 
+def _calibrated_before(contract: Contract, earlier: Contract) -> Contract:
+    figures = {key: text for key, text in earlier.provenance.items() if key.startswith("calibration_")}
+    return contract.model_copy(
+        update={"methods": earlier.methods, "provenance": contract.provenance | figures},
+    )
+
+
 def _parity_windows(
-    spec: InputSpec, classes: int, windows: CalibrationWindows | None
+    spec: InputSpec, classes: int, source: CalibrationWindows | Bundle | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """A window of noise, and with calibration one real window for each of three classes; the class explained
     is the window's own for some and another for others."""
+    if isinstance(source, Bundle):
+        with np.load(source.parity) as recorded:
+            return recorded["frames"], recorded["class_index"]
     rng = np.random.default_rng(0)
     shape = (spec.frames, spec.size_px, spec.size_px, 3)
     frames = [rng.integers(0, 256, shape, np.uint8)]
     class_index = [0]
-    if windows is not None:
-        for number, label in enumerate(np.unique(windows.labels)[:3]):
-            frames.append(windows.frames[np.flatnonzero(windows.labels == label)[0]])
+    if source is not None:
+        for number, label in enumerate(np.unique(source.labels)[:3]):
+            frames.append(source.frames[np.flatnonzero(source.labels == label)[0]])
             class_index.append(int(label) if number % 2 else int(label + 1) % classes)
     return np.stack(frames), np.array(class_index, np.int64)
 

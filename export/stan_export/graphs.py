@@ -29,7 +29,11 @@ WEIGHTS = "weights.bin"
 CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "gradcam"})
 """Methods whose graph takes `class_index`."""
 MAP_CELL = 16
-"""Side of a cell of the `vanilla` map in pixels; cells of the others are stage-4 tokens, 32 pixels."""
+"""Side of a cell of the `vanilla` map in pixels.
+
+Cells of the other maps are stage-4 tokens, 32 pixels from the upper left corner on; when the size is no
+multiple of 32 the last 16 rows and columns are in no token (112 pixels: 3 cells a row).
+"""
 SEED = 1024.0
 """The gradient is seeded with a power of two and divided by it at the end: per-token gradients of 1e-5 would
 be subnormal in float16; in float32 and bfloat16 it changes no bit."""

@@ -15,7 +15,10 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to write.")],
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", help="Labelled windows; default: calibration.npz beside the checkpoint."),
+        typer.Option(
+            "--calibration",
+            help="Labelled windows (default: calibration.npz beside the checkpoint), or an earlier bundle of it.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle if it is there already.")] = False,
 ) -> None:

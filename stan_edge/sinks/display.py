@@ -14,7 +14,7 @@ from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.records import WindowResult
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import shrink
+from stan_edge.sinks.drawing import scale_to
 from stan_edge.sinks.overlay import WIDTH_PX, Annotator
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
@@ -38,7 +38,7 @@ class Display(Sink):
         self._stop = stop
 
     def frame(self, frame: Frame, region: Region) -> None:
-        small = shrink(frame.image, WIDTH_PX)
+        small = scale_to(frame.image, WIDTH_PX)
         picture = self._annotator.draw(small, small.shape[1] / frame.image.shape[1], frame.t_capture_s, region)
         cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):

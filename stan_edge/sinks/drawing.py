@@ -27,12 +27,11 @@ def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int
     cv2.putText(image, text, xy, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
 
-def shrink(image: Image, width_px: int) -> Image:
-    """Resize to at most this width, keeping the shape."""
+def scale_to(image: Image, width_px: int) -> Image:
+    """Resize to this width, keeping the shape."""
     height, width = image.shape[:2]
-    if width <= width_px:
-        return image
-    return cv2.resize(image, (width_px, round(height * width_px / width)), interpolation=cv2.INTER_AREA)
+    size = (width_px, round(height * width_px / width))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if width > width_px else cv2.INTER_LINEAR)
 
 
 def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Square, strength: float) -> Image:
@@ -40,15 +39,15 @@ def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Squa
 
     Args:
         scale: image pixels per source pixel.
-        strength: 0 to 1; the map's own largest value gets this much of the colour.
+        strength: 0 to 1; the map's own largest value gets this much of the colour, its median and below none.
     """
     height, width = image.shape[:2]
-    top = float(heat.max())
-    if top <= 0 or strength <= 0:
+    low, top = float(np.median(heat)), float(heat.max())
+    if top <= low or strength <= 0:
         return image
     side = max(round(square.side_px * scale), 1)
     x, y = round(square.x_px * scale), round(square.y_px * scale)
-    alpha_square = cv2.resize(heat / top, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    alpha_square = cv2.resize((heat - low) / (top - low), (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     alpha = np.zeros((height, width), np.float32)
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
     alpha[y0:y1, x0:x1] = alpha_square[y0 - y : y1 - y, x0 - x : x1 - x]

@@ -16,7 +16,7 @@ from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.records import WindowResult
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, shrink
+from stan_edge.sinks.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, scale_to
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image, Square
@@ -113,7 +113,7 @@ class Annotator:
 class OverlayVideo(Sink):
     """Writes an mp4 in which each frame carries its final importance: frames wait until no window can change it.
 
-    Memory holds one window and a hop of frames, at most `WIDTH_PX` wide.
+    Memory holds one window and a hop of frames, `WIDTH_PX` wide.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -131,7 +131,7 @@ class OverlayVideo(Sink):
         self._writer: cv2.VideoWriter | None = None
 
     def frame(self, frame: Frame, region: Region) -> None:
-        small = shrink(frame.image, WIDTH_PX)
+        small = scale_to(frame.image, WIDTH_PX)
         self._waiting.append((frame, small, small.shape[1] / frame.image.shape[1], region))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:

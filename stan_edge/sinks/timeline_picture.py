@@ -13,7 +13,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.person import Region
 from stan_edge.records import Event, Record
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import DARK, GRAY, RED, WHITE, draw_bars, put_text, shrink
+from stan_edge.sinks.drawing import DARK, GRAY, RED, WHITE, draw_bars, put_text, scale_to
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image
@@ -50,7 +50,7 @@ class TimelinePicture(Sink):
             self._events[record.event] = record
 
     def frame(self, frame: Frame, region: Region) -> None:
-        self._recent.append((frame.index, shrink(frame.image, THUMB_PX)))
+        self._recent.append((frame.index, scale_to(frame.image, THUMB_PX)))
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self._frames.extend(frames)

@@ -11,8 +11,8 @@ from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.sources.frame import Frame, Image
 from stan_edge.sources.opencv import quiet_cv2
 
-# A whole clip ends within one frame of what its container announces (51 real clips: mkv over-counts by one
-# frame), but a sound track may outlast the picture. Half a second is less than any window can miss unnoticed.
+# A whole clip ends within one frame of what its container announces (51 real clips; mkv announces one too
+# many), but a sound track may outlast the picture. Half a second is less than any window can miss unnoticed.
 CUT_TOLERANCE_S = 0.5
 CUT_TOLERANCE_FRAMES = 3
 
@@ -39,6 +39,8 @@ class VideoFile:
                 f"{path} is not a video that can be decoded, or it was cut off while being written; "
                 "play it in another program to find out, and record or copy it again."
             )
+        # Off by default in OpenCV 4.11 (opencv/opencv#26876): a phone's portrait recording would lie on its side.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self._period_s = 1 / fps if 1 <= fps <= 1000 else 1 / 30
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -29,13 +29,17 @@ def _reference(exported) -> dict[str, np.ndarray]:
     return record(exported.model, exported.input, exported.clips(len(classes), seed=77), classes)
 
 
-def _error(got: np.ndarray, expected: np.ndarray) -> float:
+def _error(got: np.ndarray, expected: np.ndarray, largest: float | None = None) -> float:
     """Largest difference relative to the largest expected value."""
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
+    return float(np.abs(got - expected).max() / (largest or np.abs(expected).max()))
 
 
 def _errors(exported, engine, method: str) -> dict[str, float]:
-    """Worst error of each output over all clips and classes."""
+    """Worst error of each output over all clips and classes, relative to the largest value of all of them.
+
+    Not of each clip's own: the class-activation map of a class that is ruled out is a small rest of large terms,
+    down to nothing at all, and takes 5 % error in bf16 while that of the predicted class takes 1 %.
+    """
     run, reference = engine(exported.folder / f"explain-{method}.onnx"), _reference(exported)
     keys = {"logits": "logits", "frame_scores": f"scores_{method}", "map": f"map_{method}"}
     worst = dict.fromkeys(keys, 0.0)
@@ -43,7 +47,8 @@ def _errors(exported, engine, method: str) -> dict[str, float]:
         outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([asked]))
         assert set(outputs) == set(keys)
         for output, key in keys.items():
-            worst[output] = max(worst[output], _error(outputs[output][0], reference[key][k]))
+            error = _error(outputs[output][0], reference[key][k], np.abs(reference[key]).max())
+            worst[output] = np.maximum(worst[output], error)  # max() would let a NaN through
     return worst
 
 
@@ -51,7 +56,7 @@ def _errors(exported, engine, method: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", ["stan_t", "tiny"])
 def test_explain_graphs_equal_float64_for_every_class(name, method, engine, request):
     errors = _errors(request.getfixturevalue(name), engine, method)
-    assert max(errors.values()) < F32_TOLERANCE, errors
+    assert all(error < F32_TOLERANCE for error in errors.values()), errors
 
 
 @pytest.mark.parametrize("name", ["stan_t", "tiny"])
@@ -70,7 +75,7 @@ def test_bf16_scores_are_within_two_percent(method, stan_t, openvino_bf16):
 
 
 SHAPES = {
-    "shortest": (StanConfig(classes=2, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_dim=8), 32, 2, 1),
+    "shortest": (StanConfig(classes=6, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_dim=8), 32, 2, 1),
     "cropped-twice": (
         StanConfig(classes=5, dims=(4, 12, 16, 40), depths=(2, 1, 1, 1), head_dim=8),
         80,
@@ -92,8 +97,8 @@ def test_other_shapes_and_batches(shape, engine, make, tmp_path):
     config, size_px, frames, batch = SHAPES[shape]
     exported = make(tmp_path, config, size_px, frames, batch)
     clips = exported.clips(batch, seed=13)
-    classes = np.arange(batch)[::-1] % config.classes
-    reference = record(exported.model, exported.input, clips, classes.copy())
+    classes = np.arange(batch) - 1  # the predicted one, 0, 1
+    reference = record(exported.model, exported.input, clips, classes)
     for method in METHODS:
         outputs = engine(tmp_path / f"explain-{method}.onnx")(frames=clips, class_index=classes)
         for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
@@ -189,13 +194,19 @@ def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, batch
     assert not (tmp_path / "new").exists()
 
 
+@pytest.fixture(scope="session", params=[112, 224])
+def stan_s(request, make, tmp_path_factory):
+    """An export with the reference of one clip; in float64 at 224 that takes minutes."""
+    exported = make(tmp_path_factory.mktemp("stan-s"), variant("stan-s", classes=4), request.param, 20)
+    return exported, record(exported.model, exported.input, exported.clips(1, seed=3), np.array([2]))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("size_px", [112, 224])
-def test_stan_s(size_px, engine, make, tmp_path):
-    exported = make(tmp_path, variant("stan-s", classes=4), size_px, 20)
-    clips, classes = exported.clips(1, seed=3), np.array([2])
-    reference = record(exported.model, exported.input, clips, classes)
-    for method in METHODS:
-        outputs = engine(tmp_path / f"explain-{method}.onnx")(frames=clips, class_index=classes)
-        for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
-            assert _error(outputs[output], reference[key]) < 1e-4, (method, output)
+@pytest.mark.parametrize("method", METHODS)
+def test_stan_s(method, stan_s, engine):
+    exported, reference = stan_s
+    outputs = engine(exported.folder / f"explain-{method}.onnx")(
+        frames=reference["frames"], class_index=reference["class_index"]
+    )
+    for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
+        assert _error(outputs[output], reference[key]) < F32_TOLERANCE, (method, output)

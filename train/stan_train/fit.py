@@ -30,8 +30,8 @@ class FitConfig:
 
     epochs: int = 16
     epoch_windows: int = 2000
-    batch: int = 32
-    lr: float = 1e-3
+    batch: int = 16
+    lr: float = 8e-4
     weight_decay: float = 0.05
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stan_edge.person import region_from_boxes
 
 from stan_edge.contract import InputSpec
+from stan_edge.person import region_from_boxes
 from stan_edge.views import cut_square, place_square
 from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
 

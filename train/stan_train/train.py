@@ -20,7 +20,7 @@ from stan_train.samples import Samples, generate_samples
 from stan_train.synthetic import ACTIVITIES
 
 CALIBRATION_WINDOWS = 200
-VAL_SHARE = 0.12
+VAL_SHARE = 0.1
 VAL_SEED_OFFSET = 1_000_003
 """Validation clips come from other seeds than training clips: other people, rooms and cameras."""
 
@@ -100,9 +100,8 @@ def train(options: TrainOptions) -> None:
         ),
     )
     console.print(f"{figures}; recall: {by_class}")
-    console.print(
-        f"wrote {options.out / 'checkpoint.safetensors'}; next: stan-edge export {options.out / 'checkpoint.safetensors'} -o BUNDLE"
-    )
+    written = options.out / "checkpoint.safetensors"
+    console.print(f"wrote {written}; next: stan-edge export {written} -o BUNDLE")
 
 
 def save_calibration(path: Path, chunks: list[Samples], spec: InputSpec, seed: int) -> None:

@@ -138,33 +138,83 @@ def axis_angle(vector: npt.ArrayLike) -> Array:
     return np.asarray(np.eye(3) + np.sin(angle) * k + (1.0 - np.cos(angle)) * (k @ k))
 
 
+def cross(a: Array, b: Array) -> Array:
+    """Cross product of two vectors [3]; numpy's own takes ten times as long for a single pair."""
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
 def bend(front_left_turn: Array) -> Array:
     """Rotation of a bend to the front, to the left, and a turn to the left. [3] rad -> [3, 3]"""
     front, left, turn = front_left_turn
     return axis_angle((-left, front, turn))
 
 
-def _unit(v: Array) -> Array:
-    return np.asarray(v / (np.linalg.norm(v) + 1e-12))
+def unit(v: Array) -> Array:
+    return np.asarray(v / (float(np.sqrt(v @ v)) + 1e-12))
 
 
 def two_bones(root: Array, target: Array, upper_m: float, lower_m: float, pole: Array) -> tuple[Array, Array]:
     """Middle and end joint of a two-bone chain that reaches for `target` and bends towards `pole` (a direction)."""
     to = target - root
-    length = float(np.linalg.norm(to))
+    length = float(np.sqrt(to @ to))
     along = to / (length + 1e-12)
     reach = min(max(length, abs(upper_m - lower_m) + 0.03), (upper_m + lower_m) * 0.998)
     cosine = (upper_m**2 + reach**2 - lower_m**2) / (2.0 * upper_m * reach)
     side = pole - along * float(pole @ along)
-    side = _unit(side) if np.linalg.norm(side) > 1e-6 else _unit(np.cross(along, (0.3, 0.9, 0.1)))
+    side = unit(side) if side @ side > 1e-12 else unit(cross(along, np.array([0.3, 0.9, 0.1])))
     sine = np.sqrt(max(0.0, 1.0 - cosine**2))
     return root + upper_m * (cosine * along + sine * side), root + reach * along
+
+
+def _arms(
+    pose: Pose, stature_m: float, shoulders: Array, chest: Array, chest_axes: Array, head: Array, head_axes: Array
+) -> tuple[Array, Array, Array]:
+    """Elbows, wrists and palms, each [2, 3]."""
+    scale = stature_m / STATURE_OF_TARGETS_M
+    upper_arm, forearm, hand = 0.170 * stature_m, 0.150 * stature_m, 0.045 * stature_m
+    elbows, wrists, palms = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    for i in range(2):
+        in_chest = chest + chest_axes @ (pose.hands_m[i] * scale)
+        in_head = head + head_axes @ (pose.hands_head_m[i] * scale)
+        target = in_chest + pose.on_head[i] * (in_head - in_chest)
+        target[2] = max(target[2], _FLOOR_HAND_M)
+        pole = chest_axes @ pose.elbow_pole[i] + np.array([0.0, 0.0, 0.25 * float(pose.grounded)])
+        elbows[i], palms[i] = two_bones(shoulders[i], target, upper_arm, forearm + hand, pole)
+        elbows[i, 2] = max(elbows[i, 2], 0.045)
+        palms[i, 2] = max(palms[i, 2], 0.025)
+        wrists[i] = palms[i] + (elbows[i] - palms[i]) * (hand / (forearm + hand))
+    return elbows, wrists, palms
+
+
+def _legs(
+    pose: Pose, body: Physique, hips: Array, origin: Array, pelvis_axes: Array, yaw_axes: Array
+) -> tuple[Array, Array, Array]:
+    """Knees, ankles and toes, each [2, 3]. Planted feet stand flat; loose ones hang from the shin."""
+    h = body.stature_m
+    thigh, shin = 0.245 * h, 0.242 * h
+    knees, ankles, toes = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    for i, s in enumerate(SIDES):
+        in_body = origin + pelvis_axes @ (pose.feet_body_m[i] * body.scale)
+        planted = float(pose.planted[i])
+        target = in_body + planted * (pose.feet_m[i] - in_body)
+        target[2] = max(target[2], 0.05)
+        pole = pelvis_axes @ np.array([1.0, s * float(pose.knees_out[i]), 0.0])
+        knees[i], ankles[i] = two_bones(hips[i], target, thigh, shin, pole)
+        knees[i, 2] = max(knees[i, 2], 0.055)
+        ankles[i, 2] = max(ankles[i, 2], 0.045)
+        ahead = yaw_axes @ np.array([1.0, s * 0.18, 0.0])
+        down_shin = unit(ankles[i] - knees[i])
+        lift = max(0.0, float(ankles[i, 2]) - body.ankle_height_m)
+        flat = unit(ahead - np.array([0.0, 0.0, min(0.9, 3.0 * lift)]))
+        loose = unit(pelvis_axes[:, 0] - down_shin * float(pelvis_axes[:, 0] @ down_shin)) + 0.55 * down_shin
+        toes[i] = ankles[i] + 0.098 * h * unit(planted * flat + (1.0 - planted) * unit(loose))
+        toes[i, 2] = max(toes[i, 2] - 0.028 * h * planted, 0.022)
+    return knees, ankles, toes
 
 
 def solve(pose: Pose, body: Physique) -> Skeleton:
     """Joints of a pose: trunk by forward kinematics, kept above the floor; limbs by inverse kinematics."""
     h = body.stature_m
-    scale = body.scale
     yaw_axes = axis_angle((0.0, 0.0, float(pose.yaw_rad)))
     tilt = bend(np.array([pose.tilt_rad[0], pose.tilt_rad[1], 0.0]))
     pelvis_axes = yaw_axes @ tilt @ axis_angle((0.0, 0.0, float(pose.spin_rad)))
@@ -197,37 +247,8 @@ def solve(pose: Pose, body: Physique) -> Skeleton:
     waist, middle, chest, neck, skull, head = (p + origin for p in (waist, middle, chest, neck, skull, head))
     shoulders, hips = shoulders + origin, hips + origin
 
-    upper_arm, forearm, hand = 0.170 * h, 0.150 * h, 0.045 * h
-    elbows, wrists, palms = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
-    for i in range(2):
-        in_chest = chest + chest_axes @ (pose.hands_m[i] * scale)
-        in_head = head + head_axes @ (pose.hands_head_m[i] * scale)
-        target = in_chest + pose.on_head[i] * (in_head - in_chest)
-        target[2] = max(target[2], _FLOOR_HAND_M)
-        pole = chest_axes @ pose.elbow_pole[i] + np.array([0.0, 0.0, 0.8 * float(pose.grounded)])
-        elbows[i], palms[i] = two_bones(shoulders[i], target, upper_arm, forearm + hand, pole)
-        elbows[i, 2] = max(elbows[i, 2], 0.045)
-        palms[i, 2] = max(palms[i, 2], 0.025)
-        wrists[i] = palms[i] + (elbows[i] - palms[i]) * (hand / (forearm + hand))
-
-    thigh, shin = 0.245 * h, 0.242 * h
-    knees, ankles, toes = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
-    for i, s in enumerate(SIDES):
-        in_body = origin + pelvis_axes @ (pose.feet_body_m[i] * scale)
-        planted = float(pose.planted[i])
-        target = in_body + planted * (pose.feet_m[i] - in_body)
-        target[2] = max(target[2], 0.05)
-        pole = pelvis_axes @ np.array([1.0, s * float(pose.knees_out[i]), 0.0])
-        knees[i], ankles[i] = two_bones(hips[i], target, thigh, shin, pole)
-        knees[i, 2] = max(knees[i, 2], 0.055)
-        ankles[i, 2] = max(ankles[i, 2], 0.045)
-        ahead = yaw_axes @ np.array([1.0, s * 0.18, 0.0])
-        down_shin = _unit(ankles[i] - knees[i])
-        lift = max(0.0, float(ankles[i, 2]) - body.ankle_height_m)
-        flat = _unit(ahead - np.array([0.0, 0.0, min(0.9, 3.0 * lift)]))
-        loose = _unit(pelvis_axes[:, 0] - down_shin * float(pelvis_axes[:, 0] @ down_shin)) + 0.55 * down_shin
-        toes[i] = ankles[i] + 0.098 * h * _unit(planted * flat + (1.0 - planted) * _unit(loose))
-        toes[i, 2] = max(toes[i, 2] - 0.028 * h * planted, 0.022)
+    elbows, wrists, palms = _arms(pose, h, shoulders, chest, chest_axes, head, head_axes)
+    knees, ankles, toes = _legs(pose, body, hips, origin, pelvis_axes, yaw_axes)
     return Skeleton(
         pelvis=origin,
         waist=waist,

@@ -75,10 +75,10 @@ def random_mount(rng: np.random.Generator, action_m: Array, azimuth_rad: float) 
     """
     low, high = action_m.min(axis=0), action_m.max(axis=0)
     centre = 0.5 * (low + high)
-    extent_m = max(1.7, 0.85 * float(np.hypot(high[0] - low[0], high[1] - low[1])), float(high[2] - low[2]))
+    extent_m = max(1.7, 0.6 * float(np.hypot(high[0] - low[0], high[1] - low[1])), float(high[2] - low[2]))
     fov_rad = float(np.radians(rng.uniform(60.0, 100.0)))
     half_height = DESIGN_ASPECT * np.tan(0.5 * fov_rad)  # of the picture, at distance 1
-    fill = rng.uniform(0.45, 0.95) if rng.random() > 0.15 else rng.uniform(0.95, 1.35)
+    fill = rng.uniform(0.5, 0.98) if rng.random() > 0.15 else rng.uniform(0.98, 1.35)
     distance_m = float(np.clip(extent_m / (2.0 * half_height * fill), 2.0, 6.0))
     height_m = float(rng.uniform(1.0, 2.8))
     position = np.array(

@@ -23,7 +23,7 @@ from stan_train.synthetic.sensor import Image, Sensor, develop, expose, noise_po
 from stan_train.synthetic.shadow import floor_shadow
 
 ACTIVITIES = ("background", "falling", "headache", "chest_pain", "compensation")
-_PLANS: dict[str, Callable[[np.random.Generator, Physique, float], Plan]] = {
+PLANS: dict[str, Callable[[np.random.Generator, Physique, float], Plan]] = {
     "background": background,
     "falling": falling,
     "headache": headache,
@@ -31,8 +31,9 @@ _PLANS: dict[str, Callable[[np.random.Generator, Physique, float], Plan]] = {
     "compensation": compensation,
 }
 _SHUTTER_S = 1.0 / 40.0
-_BLUR_FROM_PX = 1.6  # how far a joint moves while the shutter is open before a second subframe is worth its time
-_SUPERSAMPLE_UP_TO_PX = 640 * 480
+_BLUR_FROM_PX = 2.5  # how far a joint moves while the shutter is open before a second subframe is worth its time
+# how much larger than asked a picture is drawn, by the pixels asked for: large ones have finer edges anyway
+_SUPERSAMPLING = ((320 * 240, 1.5), (640 * 480, 1.25), (1280 * 720, 1.0))
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ def draw_clip(
     """Draws `activity` as the seed decides; the same arguments give the same bits.
 
     Scene and motion depend on activity, seed and duration alone: another fps or size (width, height) shows the same
-    event. Raises ValueError for an unknown activity, a negative seed, a duration under 2 s or over 600 s, an fps outside
+    event. Raises ValueError for an unknown activity, a negative seed, a duration outside 2..600 s, an fps outside
     1..120, or a size outside 160x120..1280x720.
     """
     _check(activity, seed, duration_s, fps, size_px)
     streams = [np.random.default_rng([seed, ACTIVITIES.index(activity), i]) for i in range(6)]
     body = random_physique(streams[0])
     looks = random_looks(streams[0], body)
-    plan = _PLANS[activity](streams[1], body, duration_s)
+    plan = PLANS[activity](streams[1], body, duration_s)
     action = _joints_of(plan, body, duration_s)
     azimuth = float(streams[2].uniform(-np.pi, np.pi))
     if plan.pose_at is not None and streams[2].random() < 0.45:  # cameras watch from the front more than from behind
@@ -81,12 +82,14 @@ def draw_clip(
     mover = random_mover(streams[4], action[:, :2])
 
     width, height = size_px
-    scale = 1.5 if width * height <= _SUPERSAMPLE_UP_TO_PX else 1.0
+    scale = next(scale for limit_px, scale in _SUPERSAMPLING if width * height <= limit_px)
     camera = mount.camera(4 * round(width * scale / 4), 4 * round(height * scale / 4))
     rays = camera.rays()
     backdrop = draw_room(room, camera, rays)
     sensor = random_sensor(streams[5], _mean_luminance(backdrop))
-    studio = Studio(camera, rays, backdrop, room.light, sensor, looks, body, mover)
+    vignette = vignette_map(sensor, camera.width_px, camera.height_px)
+    empty = develop(backdrop.colour, sensor, vignette)
+    studio = Studio(camera, rays, backdrop, room.light, sensor, vignette, empty, looks, body, mover)
     pool = noise_pool(streams[5], width, height)
 
     count = max(1, round(duration_s * fps))
@@ -100,7 +103,9 @@ def draw_clip(
         frames[i] = expose(small, sensor, pool, float(t_s), grain)
         if box is not None:
             shift = sensor.shift_px(float(t_s), width)
-            boxes[i] = _in_frame(box * (np.array([width, height] * 2) / np.array([*picture.shape[1::-1]] * 2)), shift, size_px)
+            boxes[i] = _in_frame(
+                box * (np.array([width, height] * 2) / np.array([*picture.shape[1::-1]] * 2)), shift, size_px
+            )
     important = np.zeros(count, bool)
     for start_s, end_s in plan.important_s:
         important |= (times >= start_s) & (times <= end_s)
@@ -135,7 +140,7 @@ def _mean_luminance(backdrop: Backdrop) -> float:
 
 def _in_frame(box: Array, shift: tuple[float, float], size_px: tuple[int, int]) -> npt.NDArray[np.float32]:
     moved = box + np.array([*shift, *shift])
-    return np.clip(moved, 0.0, np.array([*size_px, *size_px], np.float64)).astype(np.float32)
+    return np.asarray(np.clip(moved, 0.0, np.array([*size_px, *size_px])), np.float32)
 
 
 @dataclass(frozen=True)
@@ -147,24 +152,20 @@ class Studio:
     backdrop: Backdrop
     light: Light
     sensor: Sensor
+    vignette: FloatImage
+    empty: Image
     looks: Looks
     body: Physique
     mover: Mover
-
-    def __post_init__(self) -> None:
-        vignette = vignette_map(self.sensor, self.camera.width_px, self.camera.height_px)
-        object.__setattr__(self, "vignette", vignette)
-        object.__setattr__(self, "empty", develop(self.backdrop.colour, self.sensor, vignette))
-
-    vignette: FloatImage = None  # type: ignore[assignment]
-    empty: Image = None  # type: ignore[assignment]
 
     def draw(self, t_s: float, pose_at: Motion | None) -> tuple[Image, Array | None]:
         """The picture at a moment [H, W, 3] and the box around the body, None where nobody is visible."""
         if pose_at is None:
             picture, _ = self._still(t_s, None)
             return picture, None
-        opened, closed = (solve(pose_at(t), self.body) for t in (max(0.0, t_s - 0.5 * _SHUTTER_S), t_s + 0.5 * _SHUTTER_S))
+        opened, closed = (
+            solve(pose_at(t), self.body) for t in (max(0.0, t_s - 0.5 * _SHUTTER_S), t_s + 0.5 * _SHUTTER_S)
+        )
         moved = self.camera.project(opened.outline) - self.camera.project(closed.outline)
         fastest = float(np.nan_to_num(np.linalg.norm(moved, axis=1)).max())
         picture, box = self._still(t_s, solve(pose_at(t_s), self.body))
@@ -178,18 +179,18 @@ class Studio:
         picture = self.empty.copy()
         self.mover.relight(picture, self.backdrop, t_s)
         parts = Parts() if skeleton is None else dress(skeleton, self.body, self.looks)
-        own = len(parts.centre)
+        own = len(parts.material)
         self.mover.add_parts(parts, t_s)
-        if not parts.centre:
+        if not parts.material:
             return picture, None
-        shade_share = floor_shadow(parts, self.light, self.camera)
-        _darken(picture, shade_share, self.backdrop)
-        seen = into_camera(parts, self.camera)
+        packed = parts.packed()
+        _darken(picture, floor_shadow(packed, self.light, self.camera), self.backdrop)
+        seen = into_camera(packed, self.camera)
         depth, owner = trace(seen, self.rays, self.backdrop.depth_m)
         rows, columns = np.nonzero(owner >= 0)
         if len(rows):
-            points = self.rays[rows, columns] * depth[rows, columns, None]
-            colours = shade(seen, parts.material, owner[rows, columns], points, self.light, self.camera)
+            mine, ray, far = owner[rows, columns], self.rays[rows, columns], depth[rows, columns]
+            colours = shade(seen, parts.material, mine, ray, far, self.light, self.camera)
             picture[rows, columns] = develop(colours, self.sensor, self.vignette[rows, columns])
         boxes = seen.boxes_px[:own]
         boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]

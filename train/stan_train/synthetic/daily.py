@@ -109,7 +109,7 @@ def _to_bed(rng: np.random.Generator, body: Physique, duration_s: float) -> tupl
     head_yaw = yaw + side * np.pi / 2
     centre = -along(yaw, 0.28)
     lying = lying.but(
-        yaw_rad=head_yaw + np.pi, pelvis_m=[*centre, top_m + 0.066 * body.stature_m * body.girth], grounded=0.0
+        yaw_rad=head_yaw + np.pi, pelvis_m=[*centre, top_m + 0.061 * body.stature_m * body.girth], grounded=0.0
     )
     prop = Prop("bed", centre, head_yaw, top_m)
     if rng.random() < 0.45:
@@ -125,8 +125,8 @@ def _to_bed(rng: np.random.Generator, body: Physique, duration_s: float) -> tupl
         yaw_rad=yaw - side * 0.7,
         tilt_rad=[-0.6, 0.3 * side],
         spine_rad=[0.25, 0.0, 0.0],
-        feet_body_m=lying.feet_body_m + np.array([0.3, 0.0, 0.25]),
-        planted=np.full(2, 0.35),
+        feet_body_m=np.array([[0.60, 0.12, -0.30], [0.60, -0.12, -0.30]]),  # over the edge, not through the mattress
+        planted=np.full(2, 0.05),
     )
     turned = head_yaw + np.pi
     turned = yaw + (turned - yaw + np.pi) % (2.0 * np.pi) - np.pi
@@ -173,9 +173,14 @@ def _hand_to_head(rng: np.random.Generator, body: Physique, duration_s: float) -
 
 def _reaching(rng: np.random.Generator, body: Physique, duration_s: float) -> tuple[Script, tuple[Prop, ...], str]:
     """Waves, reaches for a shelf, stretches, claps, or raises the arm with an upright trunk."""
-    what = ("waving", "reaching for a shelf", "stretching", "clapping", "arm raise, trunk upright", "arm raise, trunk upright")[
-        rng.integers(6)
-    ]
+    what = (
+        "waving",
+        "reaching for a shelf",
+        "stretching",
+        "clapping",
+        "arm raise, trunk upright",
+        "arm raise, trunk upright",
+    )[rng.integers(6)]
     seated = 0.0 if what == "reaching for a shelf" else 0.5 if what.startswith("arm raise") else 0.25
     lead_s = float(rng.uniform(0.2, max(0.3, 0.35 * duration_s)))
     script, props, start = opening(rng, body, lead_s, seated)

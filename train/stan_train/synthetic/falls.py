@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stan_train.synthetic.body import Physique, Pose, blend
+from stan_train.synthetic.body import Array, Physique, Pose, blend
 from stan_train.synthetic.postures import along, lie, sit, stand
 from stan_train.synthetic.script import Plan, Prop, Script, alive, bump, seat
 
-_WAYS = ("forwards", "backwards", "to the left", "to the right", "straight down")
+_WAYS: tuple[str, ...] = ("forwards", "backwards", "to the left", "to the right", "straight down")
 
 
 def _toppling(steepness: float) -> Callable[[float], float]:
@@ -65,7 +65,9 @@ def falling(rng: np.random.Generator, body: Physique, duration_s: float) -> Plan
         props = (seat(kind, here, yaw, seat_m),)
         script = Script(body, sit(body, here, yaw, seat_m, rng), rng)
         script.hold(lead_s)
-        ways = ("forwards", "to the left", "to the right") if kind == "chair" else ("forwards", "forwards", "to the left")
+        ways = (
+            ("forwards", "to the left", "to the right") if kind == "chair" else ("forwards", "forwards", "to the left")
+        )
     way = str(rng.choice(ways))
     _drop(script, way, start, fall_s, settle_s, momentum)
     script.hold(0.1)
@@ -75,7 +77,7 @@ def falling(rng: np.random.Generator, body: Physique, duration_s: float) -> Plan
     return Plan(script.pose_at, ((lead_s, lead_s + important_s),), props, text)
 
 
-def _drop(script: Script, way: str, start: str, fall_s: float, settle_s: float, momentum: np.ndarray) -> None:
+def _drop(script: Script, way: str, start: str, fall_s: float, settle_s: float, momentum: Array) -> None:
     """Adds the fall itself: over the feet, through a flailing pose, to the floor, and a short settling."""
     rng, body, first = script.rng, script.body, script.pose
     yaw = float(first.yaw_rad)
@@ -95,12 +97,14 @@ def _drop(script: Script, way: str, start: str, fall_s: float, settle_s: float, 
             "to the left": ("left", "left", "back"),
             "to the right": ("right", "right", "back"),
         }[way]
+        if seated:  # beside the seat, not back on it
+            choices = {"to the left": ("left",), "to the right": ("right",)}.get(way, ("left", "right"))
         lying = str(rng.choice(choices))
         angle = 0.55 if seated else 0.25 + 0.25 * stiff
         tilt = (angle * np.cos(heading), angle * np.sin(heading))
     away = (0.30 + 0.45 * stiff) * body.scale
     if seated:
-        away = float(rng.uniform(0.55, 0.75)) + (0.15 if way == "forwards" else 0.0)
+        away, heading = float(rng.uniform(0.6, 0.8)), 0.55 * heading
     there = first.pelvis_m[:2] + along(yaw, away * np.cos(heading), away * np.sin(heading)) + momentum
     middle_height = (0.20 + 0.24 * stiff) * body.stature_m
     if seated:
@@ -120,7 +124,7 @@ def _drop(script: Script, way: str, start: str, fall_s: float, settle_s: float, 
     impact = blend(rest, middle, 0.12).but(
         pelvis_m=rest.pelvis_m, tilt_rad=rest.tilt_rad, planted=rest.planted, grounded=1.0, spin_rad=rest.spin_rad * 0.4
     )
-    script.along_bend(middle, impact, fall_s, _toppling(float(rng.uniform(1.8, 3.0))))
+    script.along_bend(middle, impact, fall_s, _toppling(float(rng.uniform(1.4, 2.4))))
     hit_s = script.now_s
     script.to(rest, settle_s)
     bounce = float(rng.uniform(0.02, 0.06))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stan_train.synthetic.body import SIDES, Array, Physique, Skeleton
+from stan_train.synthetic.body import SIDES, Array, Physique, Skeleton, cross, unit
 from stan_train.synthetic.render import Material, Parts
 
 Colour = tuple[float, float, float]
@@ -93,9 +93,14 @@ def random_looks(rng: np.random.Generator, body: Physique) -> Looks:
 
 
 def _covered_limb(
-    parts: Parts, joints: tuple[Array, Array, Array], radii: tuple[float, float, float], covered: float, cloth: Material,
-    skin: Material, front: Array,
-) -> None:  # fmt: skip
+    parts: Parts,
+    joints: tuple[Array, Array, Array],
+    radii: tuple[float, float, float],
+    covered: float,
+    cloth: Material,
+    skin: Material,
+    front: Array,
+) -> None:
     """Two segments of a limb; the first `covered` share of their length wears cloth."""
     root, middle, end = joints
     r_root, r_middle, r_end = radii
@@ -149,7 +154,9 @@ def _head(parts: Parts, s: Skeleton, looks: Looks, h: float) -> None:
     parts.ellipsoid(at(0.079, 0, -0.058), axes, (0.012 * k, 0.025 * k, 0.0085 * k), looks.lips)
     if looks.beard:
         parts.ellipsoid(at(0.035, 0, -0.083), axes, (0.052 * k, 0.058 * k, 0.042 * k), looks.hair_material)
-        parts.cone(at(0.086, 0.022, -0.047), at(0.086, -0.022, -0.047), 0.007 * k, 0.007 * k, looks.hair_material, front)
+        parts.cone(
+            at(0.086, 0.022, -0.047), at(0.086, -0.022, -0.047), 0.007 * k, 0.007 * k, looks.hair_material, front
+        )
     if looks.hair == "bald":
         return
     hair = looks.hair_material
@@ -182,36 +189,60 @@ def _trunk(parts: Parts, s: Skeleton, body: Physique, looks: Looks) -> None:
         parts.ellipsoid(on(s.pelvis, s.pelvis_axes, -0.022, side * 0.042, -0.018), s.pelvis_axes,
                         (0.050 * g * h, 0.048 * h * body.hips, 0.055 * h), looks.bottom)  # fmt: skip
     parts.ellipsoid(on(s.waist, s.waist_axes, 0.004, 0, -0.010), s.waist_axes,
-                    (0.068 * g * h, (0.5 * hip_width + 0.5 * waist_width) * 1.04 * h, 0.058 * h), top)  # fmt: skip
+                    (0.067 * g * h, (0.5 * hip_width + 0.5 * waist_width) * 1.04 * h, 0.080 * h), top)  # fmt: skip
     parts.ellipsoid(on(s.waist, s.waist_axes, 0.006 * g, 0, 0.040), s.waist_axes,
-                    (0.064 * g * h, waist_width * 1.05 * h, 0.075 * h), top)  # fmt: skip
-    parts.ellipsoid(on(s.chest, chest, 0.004, 0, 0.045), chest, (0.067 * g * h, chest_width * h, 0.092 * h), top)
-    parts.ellipsoid(on(s.chest, chest, -0.003, 0, 0.092), chest, (0.056 * g * h, chest_width * 1.02 * h, 0.048 * h), top)
+                    (0.066 * g * h, waist_width * 1.08 * h, 0.105 * h), top)  # fmt: skip
+    parts.ellipsoid(on(s.chest, chest, 0.004, 0, 0.045), chest, (0.068 * g * h, chest_width * h, 0.108 * h), top)
+    parts.ellipsoid(
+        on(s.chest, chest, -0.003, 0, 0.092), chest, (0.056 * g * h, chest_width * 1.02 * h, 0.048 * h), top
+    )
     for i, side in enumerate(SIDES):
-        if body.bust > 0.0:
-            r = (0.024 + 0.012 * body.bust) * h
-            parts.ellipsoid(on(s.chest, chest, 0.052 * g, side * 0.042, 0.055), chest, (r, r * 1.1, r), top)
         root = on(s.neck, chest, -0.006, side * 0.012, 0.004)
-        parts.cone(root, s.shoulders[i] + chest @ np.array([0, 0, 0.004 * h]), 0.031 * h, 0.033 * h * g, top, front)
+        parts.cone(root, s.shoulders[i] + chest @ np.array([0, 0, 0.004 * h]), 0.030 * h, 0.0295 * h * g, top, front)
+    if body.bust > 0.0:
+        bust = (0.042 * g * h + 0.010 * body.bust * h, 0.078 * h * body.shoulders, 0.036 * h)
+        parts.ellipsoid(on(s.chest, chest, 0.032 * g, 0, 0.052), chest, bust, top)
+    parts.ellipsoid(on(s.neck, chest, -0.010, 0, -0.006), chest, (0.036 * h * g, 0.048 * h, 0.022 * h), top)  # collar
     base = on(s.neck, chest, 0.0, 0.0, -0.012)
-    parts.cone(base, s.head - s.head_axes @ np.array([0.018 * h, 0, 0.02 * h]), 0.034 * h * g**0.5, 0.031 * h, looks.skin, front)
+    parts.cone(
+        base,
+        s.head - s.head_axes @ np.array([0.018 * h, 0, 0.02 * h]),
+        0.034 * h * g**0.5,
+        0.031 * h,
+        looks.skin,
+        front,
+    )
+
+
+def _along_what_it_touches(s: Skeleton, along: Array, palm: Array, h: float) -> Array:
+    """The way the fingers point: on with the forearm, but flat on the chest or the head where the hand is there."""
+    from_head = palm - s.head
+    in_chest = s.chest_axes.T @ (palm - s.neck)
+    if float(from_head @ from_head) < (0.10 * h) ** 2:
+        away = unit(from_head)
+    elif 0.0 < in_chest[0] < 0.13 * h and abs(in_chest[1]) < 0.10 * h and -0.2 * h < in_chest[2] < 0.0:
+        away = s.chest_axes[:, 0]
+    else:
+        return along
+    return unit(along - 1.1 * away * float(along @ away))
 
 
 def _hand(parts: Parts, s: Skeleton, i: int, looks: Looks, h: float) -> None:
-    along = s.palms[i] - s.wrists[i]
-    along = along / (np.linalg.norm(along) + 1e-9)
+    along = _along_what_it_touches(s, unit(s.palms[i] - s.wrists[i]), s.palms[i], h)
     inwards = -SIDES[i] * s.chest_axes[:, 1]
     normal = inwards - along * float(inwards @ along)
-    normal = normal / (np.linalg.norm(normal) + 1e-9)
-    thumb_way = np.cross(along, normal) * -SIDES[i]
+    normal = unit(normal)
+    thumb_way = cross(along, normal) * -SIDES[i]
     if float(thumb_way @ s.chest_axes[:, 0]) < 0.0:
         thumb_way = -thumb_way
-    axes = np.stack([normal, np.cross(along, normal), along], axis=1)
+    axes = np.stack([normal, cross(along, normal), along], axis=1)
     parts.ellipsoid(s.palms[i], axes, (0.011 * h, 0.024 * h, 0.030 * h), looks.skin)
     tip = s.palms[i] + along * (0.050 * h) + normal * (0.008 * h)
     for spread in (-0.012, 0.0, 0.012):
         offset = axes[:, 1] * (spread * h)
-        parts.cone(s.palms[i] + along * 0.018 * h + offset, tip + 1.25 * offset, 0.0062 * h, 0.005 * h, looks.skin, normal)
+        parts.cone(
+            s.palms[i] + along * 0.018 * h + offset, tip + 1.25 * offset, 0.0062 * h, 0.005 * h, looks.skin, normal
+        )
     root = s.palms[i] - along * (0.010 * h) + thumb_way * (0.017 * h)
     parts.cone(root, root + along * (0.026 * h) + thumb_way * (0.016 * h), 0.0075 * h, 0.0058 * h, looks.skin, normal)
 
@@ -242,5 +273,7 @@ def dress(s: Skeleton, body: Physique, looks: Looks) -> Parts:
             middle = 0.5 * (s.hips[0] + s.hips[1])
             hem_middle = 0.5 * (s.knees[0] + s.knees[1])
             parts.cone(s.hips[i], hem, 0.062 * h, 0.060 * h, looks.bottom, s.pelvis_axes[:, 0])
-            parts.cone(middle, middle + 0.9 * (hem_middle - middle), 0.062 * h, 0.066 * h, looks.bottom, s.pelvis_axes[:, 0])
+            parts.cone(
+                middle, middle + 0.9 * (hem_middle - middle), 0.062 * h, 0.066 * h, looks.bottom, s.pelvis_axes[:, 0]
+            )
     return parts

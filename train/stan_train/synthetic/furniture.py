@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,13 @@ from stan_train.synthetic.body import Array
 from stan_train.synthetic.script import Prop
 
 Colour = tuple[float, float, float]
-_WOODS: tuple[Colour, ...] = ((0.30, 0.16, 0.07), (0.45, 0.28, 0.14), (0.12, 0.06, 0.03), (0.62, 0.48, 0.30), (0.6, 0.6, 0.58))
+_WOODS: tuple[Colour, ...] = (
+    (0.30, 0.16, 0.07),
+    (0.45, 0.28, 0.14),
+    (0.12, 0.06, 0.03),
+    (0.62, 0.48, 0.30),
+    (0.6, 0.6, 0.58),
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,9 @@ class _Set:
         self.at_m, self.yaw_rad = at_m, yaw_rad
         self.boxes: list[Box] = []
 
-    def add(self, low: tuple[float, float, float], high: tuple[float, float, float], colour: Colour, cloth: bool = False) -> None:
+    def add(
+        self, low: tuple[float, float, float], high: tuple[float, float, float], colour: Colour, cloth: bool = False
+    ) -> None:
         a, b = np.array(low), np.array(high)
         middle = 0.5 * (a + b)
         c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
@@ -52,69 +61,104 @@ class _Set:
                 self.add((x - thick, side - thick, 0.0), (x + thick, side + thick, top), colour)
 
 
+_Builder = Callable[[_Set, float, Colour, Colour, np.random.Generator], None]
+
+
+def _stool(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.legs(-0.22, 0.20, 0.21, top - 0.04, wood)
+    piece.add((-0.23, -0.22, top - 0.045), (0.21, 0.22, top), cloth if rng.random() < 0.6 else wood, cloth=True)
+
+
+def _chair(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    _stool(piece, top, wood, cloth, rng)
+    piece.add((-0.245, -0.21, top + 0.12), (-0.215, 0.21, top + 0.46), wood)
+    for side in (-0.19, 0.19):
+        piece.add((-0.245, side - 0.018, top), (-0.215, side + 0.018, top + 0.2), wood)
+
+
+def _sofa(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.add((-0.38, -0.85, 0.06), (0.22, 0.85, top), cloth, cloth=True)
+    piece.add((-0.50, -0.95, 0.04), (-0.26, 0.95, top + 0.40), cloth, cloth=True)
+    for side in (-0.95, 0.80):
+        piece.add((-0.45, side, 0.04), (0.22, side + 0.15, top + 0.18), cloth, cloth=True)
+
+
+def _bed(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    cover_to = -0.35 if rng.random() < 0.5 else -0.7
+    piece.add((-1.02, -0.50, 0.10), (1.02, 0.50, top - 0.20), wood)
+    piece.add((-1.00, -0.475, top - 0.20), (1.00, 0.475, top), (0.72, 0.71, 0.69), cloth=True)
+    piece.add((-1.0, -0.485, top - 0.18), (cover_to, 0.485, top + 0.012), cloth, cloth=True)
+    piece.add((0.66, -0.33, top), (0.96, 0.33, top + 0.07), (0.8, 0.8, 0.8), cloth=True)
+    piece.add((1.02, -0.50, 0.0), (1.07, 0.50, top + 0.38), wood)
+
+
+def _table(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.legs(-0.35, 0.35, 0.6, top - 0.03, wood)
+    piece.add((-0.38, -0.63, top - 0.035), (0.38, 0.63, top), wood)
+    piece.add((-0.1, -0.2, top), (0.06, -0.08, top + 0.14), cloth)
+
+
+def _shelf(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.add((-0.16, -0.45, 0.0), (-0.14, 0.45, top), wood)
+    for side in (-0.45, 0.43):
+        piece.add((-0.16, side, 0.0), (0.14, side + 0.02, top), wood)
+    for z in np.linspace(0.05, top - 0.02, 5):
+        piece.add((-0.16, -0.45, float(z)), (0.14, 0.45, float(z) + 0.02), wood)
+        y = -0.42
+        while y < 0.3:
+            wide = float(rng.uniform(0.03, 0.12))
+            if rng.random() < 0.75 and z < top - 0.1:
+                tall = float(z) + float(rng.uniform(0.12, 0.3))
+                piece.add((-0.12, y, float(z) + 0.02), (0.05, y + wide, tall), _cloth_colour(rng))
+            y += wide + 0.01
+
+
+def _cupboard(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    door = (0.88 * wood[0], 0.88 * wood[1], 0.88 * wood[2])
+    piece.add((-0.28, -0.55, 0.0), (0.28, 0.55, top), wood)
+    for side in (-0.53, 0.01):
+        piece.add((0.28, side, 0.05), (0.295, side + 0.52, top - 0.03), door)
+        handle = side + (0.47 if side < -0.1 else 0.03)
+        piece.add((0.295, handle, 0.45 * top), (0.315, handle + 0.02, 0.45 * top + 0.16), (0.5, 0.5, 0.5))
+
+
+def _screen(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.add((-0.2, -0.6, 0.0), (0.2, 0.6, 0.45), wood)
+    piece.add((-0.03, -0.52, 0.50), (0.02, 0.52, 1.10), (0.02, 0.02, 0.022))
+    piece.add((-0.06, -0.1, 0.45), (0.0, 0.1, 0.55), (0.02, 0.02, 0.022))
+
+
+def _plant(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.add((-0.14, -0.14, 0.0), (0.14, 0.14, 0.28), cloth)
+    for _ in range(14):
+        x, y, z = rng.uniform(-0.16, 0.16), rng.uniform(-0.16, 0.16), rng.uniform(0.35, 1.0)
+        green = (0.03 + 0.05 * rng.random(), 0.12 + 0.15 * rng.random(), 0.03)
+        piece.yaw_rad = float(rng.uniform(0.0, 3.0))
+        piece.add((x - 0.07, y - 0.012, z - 0.2), (x + 0.07, y + 0.012, z + 0.12), green, cloth=True)
+
+
+def _crate(piece: _Set, top: float, wood: Colour, cloth: Colour, rng: np.random.Generator) -> None:
+    piece.add((-0.3, -0.35, 0.0), (0.3, 0.35, top), cloth if rng.random() < 0.5 else wood)
+
+
+_BUILDERS: dict[str, _Builder] = {
+    "chair": _chair,
+    "stool": _stool,
+    "sofa": _sofa,
+    "bed": _bed,
+    "table": _table,
+    "shelf": _shelf,
+    "cupboard": _cupboard,
+    "screen": _screen,
+    "plant": _plant,
+    "crate": _crate,
+}
+
+
 def build(prop: Prop, rng: np.random.Generator) -> list[Box]:
-    """The boxes of a piece of furniture; unknown kinds are a ValueError."""
-    wood = _WOODS[rng.integers(len(_WOODS))]
-    cloth = _cloth_colour(rng)
+    """The boxes of a piece of furniture."""
     piece = _Set(prop.at_m, prop.yaw_rad)
-    top = prop.top_m
-    if prop.kind in ("chair", "stool"):
-        piece.legs(-0.22, 0.20, 0.21, top - 0.04, wood)
-        piece.add((-0.23, -0.22, top - 0.045), (0.21, 0.22, top), cloth if rng.random() < 0.6 else wood, cloth=True)
-        if prop.kind == "chair":
-            piece.add((-0.245, -0.21, top + 0.12), (-0.215, 0.21, top + 0.46), wood)
-            for side in (-0.19, 0.19):
-                piece.add((-0.245, side - 0.018, top), (-0.215, side + 0.018, top + 0.2), wood)
-    elif prop.kind == "sofa":
-        piece.add((-0.38, -0.85, 0.06), (0.22, 0.85, top), cloth, cloth=True)
-        piece.add((-0.50, -0.95, 0.04), (-0.26, 0.95, top + 0.40), cloth, cloth=True)
-        for side in (-0.95, 0.80):
-            piece.add((-0.45, side, 0.04), (0.22, side + 0.15, top + 0.18), cloth, cloth=True)
-    elif prop.kind == "bed":
-        linen = _cloth_colour(rng)
-        piece.add((-1.02, -0.50, 0.10), (1.02, 0.50, top - 0.20), wood)
-        piece.add((-1.00, -0.475, top - 0.20), (1.00, 0.475, top), (0.72, 0.71, 0.69), cloth=True)
-        piece.add((-1.0, -0.485, top - 0.18), (-0.35 if rng.random() < 0.5 else -0.7, 0.485, top + 0.012), linen, cloth=True)
-        piece.add((0.66, -0.33, top), (0.96, 0.33, top + 0.07), (0.8, 0.8, 0.8), cloth=True)
-        piece.add((1.02, -0.50, 0.0), (1.07, 0.50, top + 0.38), wood)
-    elif prop.kind == "table":
-        piece.legs(-0.35, 0.35, 0.6, top - 0.03, wood)
-        piece.add((-0.38, -0.63, top - 0.035), (0.38, 0.63, top), wood)
-        piece.add((-0.1, -0.2, top), (0.06, -0.08, top + 0.14), cloth)
-    elif prop.kind == "shelf":
-        piece.add((-0.16, -0.45, 0.0), (-0.14, 0.45, top), wood)
-        for side in (-0.45, 0.43):
-            piece.add((-0.16, side, 0.0), (0.14, side + 0.02, top), wood)
-        for z in np.linspace(0.05, top - 0.02, 5):
-            piece.add((-0.16, -0.45, float(z)), (0.14, 0.45, float(z) + 0.02), wood)
-            y = -0.42
-            while y < 0.3:
-                wide = float(rng.uniform(0.03, 0.12))
-                if rng.random() < 0.75 and z < top - 0.1:
-                    tall = float(z) + float(rng.uniform(0.12, 0.3))
-                    piece.add((-0.12, y, float(z) + 0.02), (0.05, y + wide, tall), _cloth_colour(rng))
-                y += wide + 0.01
-    elif prop.kind == "cupboard":
-        piece.add((-0.28, -0.55, 0.0), (0.28, 0.55, top), wood)
-        for side in (-0.53, 0.01):
-            piece.add((0.28, side, 0.05), (0.295, side + 0.52, top - 0.03), tuple(0.88 * c for c in wood))  # type: ignore[arg-type]
-            handle = side + (0.47 if side < -0.1 else 0.03)
-            piece.add((0.295, handle, 0.45 * top), (0.315, handle + 0.02, 0.45 * top + 0.16), (0.5, 0.5, 0.5))
-    elif prop.kind == "screen":
-        piece.add((-0.2, -0.6, 0.0), (0.2, 0.6, 0.45), wood)
-        piece.add((-0.03, -0.52, 0.50), (0.02, 0.52, 1.10), (0.02, 0.02, 0.022))
-        piece.add((-0.06, -0.1, 0.45), (0.0, 0.1, 0.55), (0.02, 0.02, 0.022))
-    elif prop.kind == "plant":
-        piece.add((-0.14, -0.14, 0.0), (0.14, 0.14, 0.28), cloth)
-        for _ in range(14):
-            x, y, z = rng.uniform(-0.16, 0.16), rng.uniform(-0.16, 0.16), rng.uniform(0.35, 1.0)
-            green = (0.03 + 0.05 * rng.random(), 0.12 + 0.15 * rng.random(), 0.03)
-            piece.yaw_rad = float(rng.uniform(0, 3))
-            piece.add((x - 0.07, y - 0.012, z - 0.2), (x + 0.07, y + 0.012, z + 0.12), green, cloth=True)
-    elif prop.kind == "crate":
-        piece.add((-0.3, -0.35, 0.0), (0.3, 0.35, top), cloth if rng.random() < 0.5 else wood)
-    else:
-        raise ValueError(f"prop.kind is {prop.kind!r}: there is no such furniture")
+    _BUILDERS[prop.kind](piece, prop.top_m, _WOODS[rng.integers(len(_WOODS))], _cloth_colour(rng), rng)
     return piece.boxes
 
 
@@ -151,10 +195,8 @@ def furnish(
         kind = str(rng.choice(["table", "chair", "cupboard", "shelf", "sofa", "bed", "plant", "screen", "crate"]))
         deep, wide = FOOTPRINT_M[kind]
         wall = int(rng.integers(4))
-        if kind == "bed":  # its head stands at the wall
-            at_wall, across, yaw_shift = deep + 0.05, wide, np.pi
-        else:
-            at_wall, across, yaw_shift = deep + 0.05, wide, 0.0
+        at_wall, across = deep + 0.05, wide
+        yaw_shift = np.pi if kind == "bed" else 0.0  # its head stands at the wall
         along_x = wall >= 2
         low, high = (x0, x1) if along_x else (y0, y1)
         if high - low < 2.2 * across:

@@ -168,7 +168,13 @@ def raised(pose: Pose, side: int, sideways: float, height: float, rng: np.random
 
 
 def arm_raises(
-    script: Script, sides: tuple[int, ...], up_s: float, top_s: float, down_s: float, repetitions: int, cheat: Pose | None
+    script: Script,
+    sides: tuple[int, ...],
+    up_s: float,
+    top_s: float,
+    down_s: float,
+    repetitions: int,
+    cheat: Pose | None,
 ) -> str:
     """Adds repetitions of the arm raise; with `cheat`, its trunk, shoulders and pelvis go along. Says which raise."""
     rng, before = script.rng, script.pose
@@ -198,7 +204,7 @@ def compensation(rng: np.random.Generator, body: Physique, duration_s: float) ->
     how = ("sideways", "sideways", "backwards", "sideways and twisted")[rng.integers(4)]
     if len(sides) == 2:
         how = "backwards"
-    lean = float(rng.uniform(np.radians(17.0), np.radians(34.0)))
+    lean = float(rng.uniform(np.radians(14.0), np.radians(30.0)))
     spine, tilt = before.spine_rad.copy(), before.tilt_rad.copy()
     if how == "backwards":
         spine, tilt = np.array([-0.75 * lean, 0.0, 0.0]), np.array([-0.5 * lean, 0.0])
@@ -220,7 +226,7 @@ def compensation(rng: np.random.Generator, body: Physique, duration_s: float) ->
 
 def _leaning(script: Script, body: Physique, start_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
     """Intervals between start and end in which the trunk has left its first direction by more than 8 degrees."""
-    times = np.arange(start_s, end_s, 0.02)
+    times = np.arange(start_s, end_s, 0.04)
     trunks = []
     for t_s in times:
         s = solve(script.pose_at(float(t_s)), body)

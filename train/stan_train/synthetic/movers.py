@@ -49,11 +49,11 @@ class Mover:
             step = 2.0 * np.pi * gone / (0.35 * s)
             hip, neck = at + s * (-0.20 * front + 0.27 * _Z), at + s * (0.18 * front + 0.29 * _Z)
             parts.cone(hip, neck, 0.085 * s, 0.095 * s, self.material, side)
-            parts.cone(neck, neck + s * (0.15 * front + 0.12 * _Z), 0.07 * s, 0.075 * s, self.material, side)
-            parts.cone(neck + s * (0.15 * front + 0.12 * _Z), neck + s * (0.26 * front + 0.07 * _Z), 0.055 * s, 0.03 * s,
-                       self.material, side)  # fmt: skip
-            parts.cone(hip, hip + s * (-0.16 * front + (0.10 + 0.03 * np.sin(3 * step)) * _Z), 0.03 * s, 0.012 * s,
-                       self.material, side)  # fmt: skip
+            head, nose = neck + s * (0.15 * front + 0.12 * _Z), neck + s * (0.26 * front + 0.07 * _Z)
+            tail = hip + s * (-0.16 * front + (0.10 + 0.03 * np.sin(3 * step)) * _Z)
+            parts.cone(neck, head, 0.07 * s, 0.075 * s, self.material, side)
+            parts.cone(head, nose, 0.055 * s, 0.03 * s, self.material, side)
+            parts.cone(hip, tail, 0.03 * s, 0.012 * s, self.material, side)
             for i, (root, y) in enumerate(((hip, 0.06), (hip, -0.06), (neck, 0.06), (neck, -0.06))):
                 swing = 0.07 * np.sin(step + np.pi * (i in (1, 2)))
                 foot = root + s * (y * side + swing * front)

@@ -7,9 +7,9 @@ import numpy as np
 from stan_train.synthetic.body import SIDES, Array, Physique, Pose
 
 _ZERO3 = np.zeros(3)
-_HAND_AT_SIDE = np.array([[0.05, 0.265, -0.555], [0.05, -0.265, -0.555]])
+_HAND_AT_SIDE = np.array([[0.05, 0.235, -0.575], [0.05, -0.235, -0.575]])
 _HAND_AT_TEMPLE = np.array([[0.05, 0.10, 0.03], [0.05, -0.10, 0.03]])
-_ELBOW_POLE = np.array([[-0.5, 0.75, -0.45], [-0.5, -0.75, -0.45]])
+_ELBOW_POLE = np.array([[-0.8, 0.5, -0.3], [-0.8, -0.5, -0.3]])
 _LEGS_STRAIGHT = np.array([[0.0, 0.12, -0.84], [0.0, -0.12, -0.84]])
 
 
@@ -27,8 +27,10 @@ def feet_under(body: Physique, at: Array, yaw_rad: float, forward_m: float = 0.0
 
 def stand(body: Physique, at: Array, yaw_rad: float, rng: np.random.Generator) -> Pose:
     """Upright at `at` [2], arms down; stance and arms vary a little."""
-    hands = _HAND_AT_SIDE + rng.normal(0.0, 0.02, (2, 3)) + np.array([[0.0, 0.03, 0.0], [0.0, -0.03, 0.0]]) * (
-        body.girth + body.shoulders - 1.9
+    hands = (
+        _HAND_AT_SIDE
+        + rng.normal(0.0, 0.02, (2, 3))
+        + np.array([[0.0, 0.03, 0.0], [0.0, -0.03, 0.0]]) * (body.girth + body.shoulders - 1.9)
     )
     return Pose(
         pelvis_m=np.array([at[0], at[1], body.hip_height_m]),
@@ -112,11 +114,11 @@ def lie(standing: Pose, at: Array, way: str, rng: np.random.Generator) -> Pose:
     curl = float(rng.uniform(0.05, 0.6))
     legs = _LEGS_STRAIGHT + np.array([[0.0, 0.04, 0.0], [0.0, -0.04, 0.0]]) * rng.uniform(-1.0, 3.0)
     hands = np.array([[0.02, 0.42, -0.38], [0.02, -0.42, -0.38]])
-    spin, spine, knees_out = 0.0, np.zeros(3), np.full(2, 0.2)
+    spin, poles = 0.0, np.array([[0.05, 1.0, -0.4], [0.05, -1.0, -0.4]])
     if way == "back":
         tilt = (-np.pi / 2 + 0.03, 0.0)
         bent = rng.uniform(0.0, 0.42, 2) * (rng.random(2) < 0.6)
-        legs = legs + np.stack([0.45 * bent, np.zeros(2), 0.75 * bent], axis=1)
+        legs = legs + np.stack([np.full(2, -0.05), np.zeros(2), 0.9 * bent], axis=1)
         hands[:, 2] += rng.uniform(-0.12, 0.45, 2)
         hands[:, 0] = -0.09
         spine = np.array([rng.uniform(0.0, 0.12), rng.uniform(-0.15, 0.15), 0.0])
@@ -128,12 +130,14 @@ def lie(standing: Pose, at: Array, way: str, rng: np.random.Generator) -> Pose:
     else:
         side = 1.0 if way == "left" else -1.0
         tilt = (0.0, side * (np.pi / 2 - 0.02))
-        spin = float(rng.uniform(-0.3, 0.3))
+        spin, poles = float(rng.uniform(-0.3, 0.3)), np.array([[0.1, 0.0, -1.0], [0.1, 0.0, -1.0]])
         legs = legs + np.array([[0.35, 0.0, 0.30], [0.35, 0.0, 0.30]]) * (curl + rng.uniform(-0.1, 0.25))
         legs[:, 1] = side * np.array([0.10, 0.02] if side > 0 else [0.02, 0.10])
         hands = np.array([[0.36, 0.05, -0.10], [0.36, -0.05, -0.10]]) + rng.normal(0.0, 0.06, (2, 3))
         spine = np.array([0.5 * curl, -side * 0.05, 0.0])
-    head = np.array([rng.uniform(-0.1, 0.25), rng.uniform(-0.2, 0.2), rng.uniform(-0.9, 0.9) if way == "front" else 0.0])
+    head = np.array(
+        [rng.uniform(-0.1, 0.25), rng.uniform(-0.2, 0.2), rng.uniform(-0.9, 0.9) if way == "front" else 0.0]
+    )
     return standing.but(
         pelvis_m=[at[0], at[1], 0.12],
         tilt_rad=tilt,
@@ -142,9 +146,10 @@ def lie(standing: Pose, at: Array, way: str, rng: np.random.Generator) -> Pose:
         head_rad=head,
         hands_m=hands,
         on_head=np.zeros(2),
+        elbow_pole=poles,
         feet_body_m=legs,
         planted=np.zeros(2),
-        knees_out=knees_out,
+        knees_out=np.full(2, 0.2),
         grounded=1.0,
     )
 

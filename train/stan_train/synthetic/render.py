@@ -16,6 +16,7 @@ from stan_train.synthetic.camera import Camera, FloatImage
 
 IntImage = npt.NDArray[np.int16]
 _NEAREST_M = 0.15
+_SMALLEST_PX = 0.4
 
 
 @dataclass(frozen=True)
@@ -32,39 +33,60 @@ class Material:
 
 @dataclass
 class Parts:
-    """Body parts in the world. An ellipsoid has its centre, axes and radii; a round cone its first end as `centre`,
-    its axis as the third column of `axes`, both radii and its length."""
+    """Body parts in the world, in the order they were added."""
 
-    centre: list[Array] = field(default_factory=list)
-    axes: list[Array] = field(default_factory=list)
-    radii: list[tuple[float, float, float]] = field(default_factory=list)  # ellipsoid: x y z; cone: r0 r1 length
-    is_cone: list[bool] = field(default_factory=list)
     material: list[Material] = field(default_factory=list)
+    _ellipsoids: list[tuple[int, Array, Array, tuple[float, float, float]]] = field(default_factory=list)
+    _cones: list[tuple[int, Array, Array, float, float, Array]] = field(default_factory=list)
 
     def ellipsoid(self, centre: Array, axes: Array, radii: tuple[float, float, float], material: Material) -> None:
-        self.centre.append(centre)
-        self.axes.append(axes)
-        self.radii.append(radii)
-        self.is_cone.append(False)
+        """Radii are along the columns of `axes`."""
+        self._ellipsoids.append((len(self.material), centre, axes, radii))
         self.material.append(material)
 
     def cone(self, a: Array, b: Array, radius_a: float, radius_b: float, material: Material, front: Array) -> None:
         """A round cone from `a` to `b`; `front` fixes where its pattern starts around the axis."""
-        along = b - a
-        length = float(np.linalg.norm(along))
-        if length <= abs(radius_a - radius_b) + 1e-4:  # one end swallows the other
-            r = max(radius_a, radius_b)
-            self.ellipsoid(a if radius_a >= radius_b else b, np.eye(3), (r, r, r), material)
-            return
-        along = along / length
-        side = np.cross(along, front)
-        norm = float(np.linalg.norm(side))
-        side = side / norm if norm > 1e-3 else np.cross(along, (0.36, 0.48, 0.8))
-        self.centre.append(a)
-        self.axes.append(np.stack([np.cross(side, along), side, along], axis=1))
-        self.radii.append((radius_a, radius_b, length))
-        self.is_cone.append(True)
+        self._cones.append((len(self.material), a, b, radius_a, radius_b, front))
         self.material.append(material)
+
+    def packed(self) -> Packed:
+        """The parts as arrays."""
+        n = len(self.material)
+        centre, end, axes, radii = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((n, 3, 3)), np.ones((n, 3))
+        is_cone = np.zeros(n, bool)
+        if self._ellipsoids:
+            index = [e[0] for e in self._ellipsoids]
+            centre[index] = end[index] = np.array([e[1] for e in self._ellipsoids])
+            axes[index] = np.array([e[2] for e in self._ellipsoids])
+            radii[index] = np.array([e[3] for e in self._ellipsoids])
+        if self._cones:
+            index = [c[0] for c in self._cones]
+            a, b = np.array([c[1] for c in self._cones]), np.array([c[2] for c in self._cones])
+            r = np.array([c[3:5] for c in self._cones])
+            way = b - a
+            # an end that is swallowed by the other one is moved out of it, so that a cone remains
+            length = np.sqrt(np.einsum("ni,ni->n", way, way))
+            along = way / np.maximum(length, 1e-6)[:, None]
+            length = np.maximum(length, np.abs(r[:, 0] - r[:, 1]) + 2e-3)
+            side = np.cross(along, np.array([c[5] for c in self._cones]) + np.array([1.1e-3, 2.3e-3, 3.1e-3]))
+            side /= np.sqrt(np.einsum("ni,ni->n", side, side))[:, None]
+            centre[index], end[index] = a, a + along * length[:, None]
+            axes[index] = np.stack([np.cross(side, along), side, along], axis=2)
+            radii[index] = np.concatenate([r, length[:, None]], axis=1)
+            is_cone[index] = True
+        return Packed(centre, end, axes, radii, is_cone)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Parts as arrays: centre and end [N, 3] (the ends of a cone), axes [N, 3, 3] with the cone's axis as third column,
+    radii [N, 3] (x y z of an ellipsoid; both radii and the length of a cone)."""
+
+    centre: Array
+    end: Array
+    axes: Array
+    radii: Array
+    is_cone: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -88,19 +110,18 @@ class CameraParts:
     boxes_px: npt.NDArray[np.int64]  # [N, 4] x0 y0 x1 y1, empty when x1 <= x0
 
 
-def into_camera(parts: Parts, camera: Camera) -> CameraParts:
-    """Parts in camera axes, with the pixels each of them can cover."""
-    centre = camera.to_camera(np.stack(parts.centre))
-    axes = np.einsum("ij,njk->nik", camera.axes, np.stack(parts.axes))
-    radii = np.array(parts.radii)
-    is_cone = np.array(parts.is_cone)
+def into_camera(parts: Packed, camera: Camera) -> CameraParts:
+    """Parts in camera axes, with the pixels each of them can cover; parts too small to be seen cover none."""
+    centre, end = camera.to_camera(parts.centre), camera.to_camera(parts.end)
+    axes = np.einsum("ij,njk->nik", camera.axes, parts.axes)
+    radii, is_cone = parts.radii, parts.is_cone
     # half extents along the camera axes: of an ellipsoid about its centre, of a cone about both end balls
     ellipsoid_half = np.sqrt(np.einsum("nij,nj->ni", axes**2, radii**2))
-    end = centre + axes[:, :, 2] * radii[:, 2:]
     cone = is_cone[:, None]
     low = np.where(cone, np.minimum(centre - radii[:, :1], end - radii[:, 1:2]), centre - ellipsoid_half)
     high = np.where(cone, np.maximum(centre + radii[:, :1], end + radii[:, 1:2]), centre + ellipsoid_half)
-    seen = low[:, 2] > _NEAREST_M
+    thickness = np.where(is_cone, np.maximum(radii[:, 0], radii[:, 1]), radii.max(axis=1))
+    seen = (low[:, 2] > _NEAREST_M) & (thickness * camera.focal_px > _SMALLEST_PX * low[:, 2])
     near, far = np.maximum(low[:, 2:], _NEAREST_M), np.maximum(high[:, 2:], _NEAREST_M)
     half_px = np.array([0.5 * camera.width_px, 0.5 * camera.height_px])
     low_px = np.minimum(low[:, :2] / near, low[:, :2] / far) * camera.focal_px + half_px
@@ -130,25 +151,32 @@ def _meet_cone(rays: FloatImage, a: Array, axis: Array, r0: float, r1: float, le
     """Distance along unit rays from the origin to a round cone (Quilez's intersection); infinite where missed."""
     d = rays.reshape(-1, 3)
     ba = axis * length
-    oa, ob = -a, -(a + ba)
-    m0, m1, m5, m7 = float(ba @ ba), float(ba @ oa), float(oa @ oa), float(ob @ ob)
-    m2, m3, m6 = d @ ba, d @ oa, d @ ob
+    oa = -a
+    m0, m1, m5 = float(ba @ ba), float(ba @ oa), float(oa @ oa)
+    m2, m3 = d @ ba, d @ oa
     rr = r0 - r1
     d2 = m0 - rr * rr
     k2 = d2 - m2 * m2
-    k1 = d2 * m3 - m1 * m2 + m2 * (rr * r0)
+    k1 = d2 * m3 + (rr * r0 - m1) * m2
     k0 = d2 * m5 - m1 * m1 + m1 * rr * r0 * 2.0 - m0 * r0 * r0
     h = k1 * k1 - k0 * k2
-    far = np.float32(np.inf)
-    t = np.where(h >= 0.0, (-np.sqrt(np.maximum(h, 0.0)) - k1) / np.where(np.abs(k2) < 1e-9, 1e-9, k2), far)
+    met = np.full(len(d), np.inf, np.float32)
+    hit = np.flatnonzero(h >= 0.0)
+    m2, m3, k2 = m2[hit], m3[hit], k2[hit]
+    t = -(np.sqrt(h[hit]) + k1[hit]) / np.where(np.abs(k2) < 1e-9, 1e-9, k2)
     y = m1 - r0 * rr + t * m2
-    on_side = (h >= 0.0) & (y > 0.0) & (y < d2)
-    h1 = m3 * m3 - (m5 - r0 * r0)
-    h2 = m6 * m6 - (m7 - r1 * r1)
-    ball0 = np.where(h1 > 0.0, -m3 - np.sqrt(np.maximum(h1, 0.0)), far)
-    ball1 = np.where(h2 > 0.0, -m6 - np.sqrt(np.maximum(h2, 0.0)), far)
-    met = np.where(on_side, t, np.where(h >= 0.0, np.minimum(ball0, ball1), far))
-    return np.asarray(met.reshape(rays.shape[:2]), np.float32)
+    off_side = np.flatnonzero((y <= 0.0) | (y >= d2))
+    if len(off_side):
+        m3 = m3[off_side]
+        m6 = m3 - m2[off_side]  # towards the other end
+        m7 = m5 - 2.0 * m1 + m0
+        h1, h2 = m3 * m3 - (m5 - r0 * r0), m6 * m6 - (m7 - r1 * r1)
+        far = np.float32(np.inf)
+        ball0 = np.where(h1 > 0.0, -m3 - np.sqrt(np.maximum(h1, 0.0)), far)
+        ball1 = np.where(h2 > 0.0, -m6 - np.sqrt(np.maximum(h2, 0.0)), far)
+        t[off_side] = np.minimum(ball0, ball1)
+    met[hit] = t
+    return met.reshape(rays.shape[:2])
 
 
 def trace(parts: CameraParts, rays: FloatImage, scene_depth_m: FloatImage) -> tuple[FloatImage, IntImage]:
@@ -190,13 +218,17 @@ def shade(
     parts: CameraParts,
     materials: list[Material],
     owner: npt.NDArray[np.int16],
-    points: FloatImage,
+    rays: FloatImage,
+    depth_m: FloatImage,
     light: Light,
     camera: Camera,
 ) -> FloatImage:
-    """Linear colour of the points [N, 3] (camera axes) that belong to parts `owner` [N]. [N, 3]"""
-    axes = parts.axes[owner]
-    q = np.einsum("nji,nj->ni", axes, points - parts.centre[owner])
+    """Linear colour of the points at depth_m [N] along rays [N, 3] that belong to parts `owner` [N]. [N, 3]"""
+    points = rays * depth_m[:, None]
+    # separate components: batches of 3x3 products take three times as long
+    axes = [[parts.axes[:, i, j][owner] for j in range(3)] for i in range(3)]
+    x, y, z = (points - parts.centre[owner]).T
+    q = np.stack([axes[0][j] * x + axes[1][j] * y + axes[2][j] * z for j in range(3)], axis=1)
     radii = parts.radii[owner]
     cone = parts.is_cone[owner]
     rr = radii[:, 0] - radii[:, 1]
@@ -204,31 +236,26 @@ def shade(
     foot = length * np.clip((q[:, 2] * length - radii[:, 0] * rr) / np.maximum(length**2 - rr**2, 1e-6), 0.0, 1.0)
     local = np.where(cone[:, None], q, q / radii**2)
     local[:, 2] -= np.where(cone, foot, 0.0)
-    local /= np.linalg.norm(local, axis=1, keepdims=True) + 1e-9
+    local /= _norm(local)
 
-    colour = np.empty_like(q)
-    shine = np.zeros(len(q), np.float32)
-    for material in dict.fromkeys(materials):
-        numbers = [i for i, m in enumerate(materials) if m is material]
-        mine = np.isin(owner, np.array(numbers, np.int16))
-        if not mine.any():
-            continue
-        first, second = np.array(material.colour, np.float32), np.array(material.second, np.float32)
-        at = q[mine]
+    kinds = list(dict.fromkeys(materials))
+    kind = np.array([kinds.index(m) for m in materials], np.int16)[owner]
+    colour = np.array([m.colour for m in kinds], np.float32)[kind]
+    for number, material in enumerate(kinds):
         if material.pattern == "plain":
-            colour[mine] = first
-        else:
-            share = _cloth(material.pattern, at, material.pitch_m)
-            colour[mine] = first + share * (second - first)
-        if material.folds > 0.0:
-            wave = np.sin(41.0 * at[:, 2] + 13.0 * at[:, 1]) + np.sin(23.0 * at[:, 2] - 31.0 * at[:, 1] + 17.0 * at[:, 0])
-            local[mine, 2] += material.folds * wave
-        shine[mine] = material.shine
-    normals = np.einsum("nij,nj->ni", axes, local)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+            continue
+        mine = np.flatnonzero(kind == number)
+        first, second = np.array(material.colour, np.float32), np.array(material.second, np.float32)
+        colour[mine] = first + _cloth(material.pattern, q[mine], material.pitch_m) * (second - first)
+    folds = np.array([m.folds for m in kinds], np.float32)[kind]
+    wave = np.sin(41.0 * q[:, 2] + 13.0 * q[:, 1]) + np.sin(23.0 * q[:, 2] - 31.0 * q[:, 1] + 17.0 * q[:, 0])
+    local[:, 2] += folds * wave
+    normals = np.stack(
+        [axes[i][0] * local[:, 0] + axes[i][1] * local[:, 1] + axes[i][2] * local[:, 2] for i in range(3)], 1
+    )
+    normals /= _norm(normals)
 
-    view = -points / np.linalg.norm(points, axis=1, keepdims=True)
-    facing = np.clip(np.einsum("ij,ij->i", normals, view), 0.0, 1.0)
+    facing = np.maximum(-np.einsum("ij,ij->i", normals, rays), 0.0)
     to_lamp = (camera.axes @ light.direction).astype(np.float32)
     up = (camera.axes @ np.array([0.0, 0.0, 1.0])).astype(np.float32)
     lambert = np.clip(normals @ to_lamp * 0.85 + 0.15, 0.0, 1.0)[:, None]
@@ -236,9 +263,16 @@ def shade(
     # light is lost near the floor and where the body curves away from the eye: stands in for ambient occlusion
     height_m = points @ up + np.float32(camera.position_m[2])
     open_sky = (0.62 + 0.38 * np.clip(height_m / 0.35, 0.0, 1.0)) * (0.7 + 0.3 * facing)
-    radiance = light.ambient.astype(np.float32) * from_above + light.key.astype(np.float32) * lambert
-    half = to_lamp + view
-    half /= np.linalg.norm(half, axis=1, keepdims=True) + 1e-9
-    gloss = shine * np.clip(np.einsum("ij,ij->i", normals, half), 0.0, 1.0) ** 24
-    lit = colour * radiance * open_sky[:, None] + gloss[:, None] * light.key.astype(np.float32)
-    return np.asarray(lit, np.float32)
+    key = light.key.astype(np.float32)
+    lit = colour * (light.ambient.astype(np.float32) * from_above + key * lambert) * open_sky[:, None]
+    shine = np.array([m.shine for m in kinds], np.float32)[kind]
+    half = to_lamp - rays
+    gloss = np.maximum(np.einsum("ij,ij->i", normals, half / _norm(half)), 0.0)
+    for _ in range(4):  # to the 16th power
+        gloss = gloss * gloss
+    return np.asarray(lit + (shine * gloss)[:, None] * key, np.float32)
+
+
+def _norm(vectors: FloatImage) -> FloatImage:
+    """Lengths, never zero. [N, 3] -> [N, 1]"""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) + np.float32(1e-9))[:, None]

@@ -69,9 +69,7 @@ def random_light(rng: np.random.Generator, towards_camera_rad: float) -> Light:
     """Daylight from a window or a lamp at the ceiling; mostly from the camera's half of the room or from above."""
     azimuth = towards_camera_rad + float(rng.normal(0.0, 1.1))
     elevation = float(rng.uniform(0.45, 1.35))
-    direction = np.array(
-        [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
-    )
+    direction = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     warmth = float(rng.uniform(-0.12, 0.22))
     key_tint, fill_tint = np.array([1.0 + warmth, 1.0, 1.0 - warmth]), np.array([1.0, 1.0, 1.0 + 0.5 * warmth])
     contrast = float(rng.uniform(0.35, 0.75))
@@ -188,7 +186,7 @@ def _draw_box(box: Box, camera: Camera, rays_world: FloatImage, room: Room, back
     backdrop.screen[window] &= ~hit.reshape(y1 - y0, x1 - x0)
 
 
-def _contact_shade(room: Room, x: FloatImage, y: FloatImage) -> FloatImage:
+def _contact_shade(room: Room, x: Array, y: Array) -> FloatImage:
     """Light left on floor points of the world next to furniture. [N]"""
     left = np.ones(x.shape, np.float32)
     for box in room.boxes:
@@ -202,6 +200,28 @@ def _contact_shade(room: Room, x: FloatImage, y: FloatImage) -> FloatImage:
         reach = 0.05 + 0.35 * min(1.0, float(box.half_m[:2].min()) * 3.0)
         left *= 1.0 - (0.45 - 0.5 * bottom) * np.exp(-(out_x + out_y) / reach)
     return np.asarray(np.maximum(left, 0.25), np.float32)
+
+
+def _wall(room: Room, wall: int, at: FloatImage) -> tuple[FloatImage, BoolImage]:
+    """Colour [N, 3] of points [N, 3] of a wall, in room axes, and which of them are a lit screen [N]."""
+    along_x = wall >= 2
+    u, z = at[:, 0 if along_x else 1], at[:, 2]
+    normal = np.zeros(3)
+    normal[1 if along_x else 0] = -1.0 if wall % 2 == 1 else 1.0
+    painted = paint_wall(room.wall, u, z, room.noise)
+    glow = np.zeros(len(at), np.float32)
+    screen = np.zeros(len(at), bool)
+    for h in room.hangings:
+        inside = np.flatnonzero((u > h.u0_m) & (u < h.u1_m) & (z > h.z0_m) & (z < h.z1_m))
+        if h.wall != wall or not len(inside):
+            continue
+        paint, shines = paint_hanging(h, u[inside], z[inside], room.noise, room.daylight)
+        kept = ~np.isnan(paint[:, 0])
+        painted[inside[kept]], glow[inside[kept]] = paint[kept], shines[kept]
+        if h.kind == "screen":
+            screen[inside[shines > 0]] = True
+    lit = _lit(painted, at, normal, room, _turn(normal, -room.yaw_rad))
+    return lit + glow[:, None] * (painted - lit), screen
 
 
 def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
@@ -231,29 +251,9 @@ def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
     colour[floor] = _lit(ground, at, up, room, up) * _contact_shade(room, world[:, 0], world[:, 1])[:, None]
     colour[ceiling] = _lit(np.full((int(ceiling.sum()), 3), 0.75, np.float32), points[ceiling], -up, room, up)
     for wall in range(4):
-        along_x, far = wall >= 2, wall % 2 == 1
-        mine = np.flatnonzero((axis == (1 if along_x else 0)) & (upper == far))
-        if not len(mine):
-            continue
-        at = points[mine]
-        u, z = at[:, 0 if along_x else 1], at[:, 2]
-        normal = np.zeros(3)
-        normal[1 if along_x else 0] = -1.0 if far else 1.0
-        painted = paint_wall(room.wall, u, z, room.noise)
-        glow = np.zeros(len(mine), np.float32)
-        for h in room.hangings:
-            if h.wall != wall:
-                continue
-            inside = np.flatnonzero((u > h.u0_m) & (u < h.u1_m) & (z > h.z0_m) & (z < h.z1_m))
-            if not len(inside):
-                continue
-            paint, shines = paint_hanging(h, u[inside], z[inside], room.noise, room.daylight)
-            kept = ~np.isnan(paint[:, 0])
-            painted[inside[kept]], glow[inside[kept]] = paint[kept], shines[kept]
-            if h.kind == "screen":
-                screen[mine[inside[shines > 0]]] = True
-        lit = _lit(painted, at, normal, room, _turn(normal, -room.yaw_rad))
-        colour[mine] = lit + glow[:, None] * (painted - lit)
+        mine = np.flatnonzero((axis == (1 if wall >= 2 else 0)) & (upper == (wall % 2 == 1)))
+        if len(mine):
+            colour[mine], screen[mine] = _wall(room, wall, points[mine])
     # corners collect less light: distance to the second-nearest plane
     gaps = np.sort(np.concatenate([points - low, high - points], axis=1), axis=1)[:, 1]
     colour *= (1.0 - 0.32 * np.exp(-gaps / 0.28))[:, None]

@@ -12,6 +12,17 @@ from stan_train.synthetic.camera import FloatImage
 
 Image = npt.NDArray[np.uint8]
 _GAMMA = 1.0 / 2.2
+_TONE_TOP = 3.0
+
+
+def _tone_table() -> Image:
+    """Picture values for linear values from 0 to _TONE_TOP, spaced by their square root."""
+    x = np.linspace(0.0, 1.0, 4096) ** 2 * _TONE_TOP
+    x = np.where(x > 0.6, 0.6 + 0.4 * np.tanh((x - 0.6) / 0.4), x)
+    return np.asarray(255.0 * x**_GAMMA + 0.5).astype(np.uint8)
+
+
+_TONES = _tone_table()
 
 
 @dataclass(frozen=True)
@@ -74,9 +85,9 @@ def vignette_map(sensor: Sensor, width_px: int, height_px: int) -> FloatImage:
 
 def develop(linear: FloatImage, sensor: Sensor, vignette: FloatImage) -> Image:
     """Linear colours [..., 3] -> 8-bit picture values, with a soft shoulder in the lights."""
-    x = linear * sensor.exposure.astype(np.float32) * vignette[..., None]
-    x = np.where(x > 0.6, 0.6 + 0.4 * np.tanh((x - 0.6) / 0.4), x)
-    return np.asarray(255.0 * np.maximum(x, 0.0) ** _GAMMA + 0.5, np.uint8)
+    x = linear * (sensor.exposure.astype(np.float32) * vignette[..., None])
+    index = np.sqrt(np.clip(x, 0.0, _TONE_TOP), dtype=np.float32) * np.float32((len(_TONES) - 1) / _TONE_TOP**0.5)
+    return _TONES[index.astype(np.int32)]
 
 
 def noise_pool(rng: np.random.Generator, width_px: int, height_px: int) -> npt.NDArray[np.int16]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from stan_train.synthetic.body import Array
 from stan_train.synthetic.camera import Camera, FloatImage
-from stan_train.synthetic.render import Light, Parts
+from stan_train.synthetic.render import Light, Packed
 
 _COARSE = 4  # shadows are soft: they are drawn at a quarter of the picture's size
 
 
-def floor_shadow(parts: Parts, light: Light, camera: Camera) -> FloatImage:
+def floor_shadow(parts: Packed, light: Light, camera: Camera) -> FloatImage:
     """Share of the light that the parts take from the floor, where floor is seen. [H / 4, W / 4]"""
     height, width = camera.height_px // _COARSE, camera.width_px // _COARSE
     cast = np.zeros((height, width), np.uint8)
     contact = np.zeros((height, width), np.uint8)
-    start = np.stack(parts.centre)
-    radii = np.array(parts.radii)
-    cone = np.array(parts.is_cone)[:, None]
-    end = np.where(cone, start + np.stack(parts.axes)[:, :, 2] * radii[:, 2:], start)
-    thick_m = np.where(cone[:, 0], radii[:, 0] + radii[:, 1], radii.sum(axis=1) * (2.0 / 3.0))
+    radii = parts.radii
+    thick_m = np.where(parts.is_cone, radii[:, 0] + radii[:, 1], radii.sum(axis=1) * (2.0 / 3.0))
+    large = thick_m > 0.055  # features of the face and fingers cast none of their own
+    start, end, thick_m = parts.centre[large], parts.end[large], thick_m[large]
     slope = light.direction[:2] / light.direction[2]
     _capsules(cast, start[:, :2] - slope * start[:, 2:], end[:, :2] - slope * end[:, 2:], thick_m, camera, None)
     near_floor = np.clip(1.0 - np.minimum(start[:, 2], end[:, 2]) / 0.5, 0.0, 1.0)
@@ -33,7 +33,9 @@ def floor_shadow(parts: Parts, light: Light, camera: Camera) -> FloatImage:
     return np.asarray(1.0 - (1.0 - 0.62 * sharp * cast_soft) * (1.0 - 0.6 * contact_soft), np.float32)
 
 
-def _capsules(canvas: np.ndarray, a: Array, b: Array, thick_m: Array, camera: Camera, strength: Array | None) -> None:
+def _capsules(
+    canvas: npt.NDArray[np.uint8], a: Array, b: Array, thick_m: Array, camera: Camera, strength: Array | None
+) -> None:
     """Draws lines on the floor, seen by the camera, with their thickness in metres; the strongest one wins."""
     a_px, b_px = (camera.project(np.concatenate([p, np.zeros((len(p), 1))], axis=1)) / _COARSE for p in (a, b))
     depth = camera.to_camera(np.concatenate([a, np.zeros((len(a), 1))], axis=1))[:, 2]

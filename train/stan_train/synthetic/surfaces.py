@@ -123,7 +123,9 @@ def paint_wall(surface: Surface, u: FloatImage, z: FloatImage, noise: FloatImage
         return np.asarray(np.where(mortar[:, None], 0.4, surface.first * tone), np.float32)
     colour = surface.first + share[:, None] * (surface.second - surface.first)
     skirting = (z < 0.09)[:, None]
-    colour = np.where(skirting, np.minimum(1.0, surface.first * 1.25) if surface.salt > 40 else surface.first * 0.4, colour)
+    colour = np.where(
+        skirting, np.minimum(1.0, surface.first * 1.25) if surface.salt > 40 else surface.first * 0.4, colour
+    )
     return np.asarray(colour * (1.0 + 0.035 * _sample(noise, u, z, 0.5))[:, None], np.float32)
 
 
@@ -165,7 +167,9 @@ def random_hangings(rng: np.random.Generator, spans_m: list[tuple[float, float]]
     return hangings
 
 
-def paint_hanging(h: Hanging, u: FloatImage, z: FloatImage, noise: FloatImage, daylight: float) -> tuple[FloatImage, FloatImage]:
+def paint_hanging(
+    h: Hanging, u: FloatImage, z: FloatImage, noise: FloatImage, daylight: float
+) -> tuple[FloatImage, FloatImage]:
     """Linear colours [N, 3] of points on the hanging, and how much they glow of themselves [N] (1: not lit at all)."""
     a, b = (u - h.u0_m) / (h.u1_m - h.u0_m), (z - h.z0_m) / (h.z1_m - h.z0_m)
     wide, tall = h.u1_m - h.u0_m, h.z1_m - h.z0_m

@@ -1,0 +1,165 @@
+"""A small trained-looking model and its bundle, made once: bright scenes are `falling`, dark ones `background`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from torch import nn
+
+from stan_edge.backends import Backend, open_backend
+from stan_edge.bundle import Bundle, open_bundle
+from stan_edge.contract import InputSpec
+from stan_edge.errors import BackendUnavailableError
+from stan_edge.explainer import Explainer
+from stan_export.export import export
+from stan_train.checkpoint import Checkpoint, save_checkpoint
+from stan_train.fit import normalize
+from stan_train.model import Stan, StanConfig
+
+settings.register_profile("repeatable", derandomize=True, database=None, max_examples=40, deadline=None)
+settings.load_profile("repeatable")
+
+CLASSES = ("background", "falling", "headache", "chest_pain", "compensation")
+DARK, BRIGHT = 60, 190
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def input_spec() -> InputSpec:
+    return InputSpec(
+        frames=20,
+        window_s=2.0,
+        size_px=64,
+        view="blend",
+        framing="follow",
+        region="box",
+        mean=0.45,
+        std=0.225,
+    )
+
+
+@pytest.fixture(scope="session")
+def noisy() -> Callable[..., np.ndarray]:
+    """Pictures of one brightness with sensor noise, uint8 `[count, height, width, 3]`."""
+
+    def make(count: int, level: int, seed: int = 0, height: int = 48, width: int = 64) -> np.ndarray:
+        rng = np.random.default_rng((seed, level))
+        return rng.integers(level - 20, level + 20, (count, height, width, 3), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(input_spec: InputSpec, noisy: Callable[..., np.ndarray]) -> Stan:
+    config = StanConfig(classes=5, dims=(8, 16, 32, 32), depths=(1, 1, 1, 1), head_dim=16)
+    draw = torch.Generator().manual_seed(0)
+    model = Stan(config).eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d | nn.LayerNorm):
+            module.weight.uniform_(0.5, 1.5, generator=draw)
+            module.bias.normal_(0, 0.2, generator=draw)
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.normal_(0, 0.3, generator=draw)
+            module.running_var.uniform_(0.5, 1.5, generator=draw)
+        if isinstance(module, nn.Linear | nn.Conv3d):
+            module.weight.normal_(0, module.weight[0].numel() ** -0.5, generator=draw)
+            module.bias.normal_(0, 0.1, generator=draw)
+    clips = torch.from_numpy(np.stack([noisy(20, level, 1, 64, 64) for level in (DARK, BRIGHT)]))
+    dark, bright = model.features(normalize(clips, input_spec)).mean((2, 3, 4))
+    apart, middle = bright - dark, (bright + dark) / 2
+    direction = 4 * apart / apart.square().sum()
+    model.head.weight[0], model.head.weight[1] = -direction, direction
+    model.head.bias.copy_(-model.head.weight @ middle)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_model: Stan, input_spec: InputSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.safetensors"
+    save_checkpoint(
+        path,
+        Checkpoint(
+            model=tiny_model,
+            name="tiny",
+            classes=CLASSES,
+            background="background",
+            alarms=CLASSES[1:],
+            input=input_spec,
+            provenance={"data": "noise"},
+        ),
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def calibration(noisy: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six windows: two dark ones, and four in which the light goes on half-way."""
+    frames, labels, important = [], [], []
+    for number in range(6):
+        lit = number >= 2
+        bright_frames = 10 if lit else 0
+        frames.append(
+            np.concatenate(
+                [noisy(20 - bright_frames, DARK, number, 64, 64), noisy(bright_frames, BRIGHT, number, 64, 64)]
+            )
+        )
+        labels.append(1 if lit else 0)
+        important.append(np.arange(20) >= 20 - bright_frames)
+    path = tmp_path_factory.mktemp("calibration") / "windows.npz"
+    np.savez_compressed(path, frames=np.stack(frames), labels=np.array(labels), important=np.stack(important))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    export(tiny_checkpoint, folder, calibration)
+    return open_bundle(folder)
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """A bundle to tamper with."""
+    return Path(shutil.copytree(tiny_bundle.folder, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def backend() -> Backend:
+    return open_backend("onnxruntime", threads=1)
+
+
+@pytest.fixture(scope="session")
+def explainer(tiny_bundle: Bundle, backend: Backend) -> Explainer:
+    return Explainer(tiny_bundle, backend, "vanilla")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("onnxruntime", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("openvino", "f16")],
+    ids=" ".join,
+)
+def any_backend(request: pytest.FixtureRequest) -> Backend:
+    try:
+        return open_backend(*request.param, threads=1)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

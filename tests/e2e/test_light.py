@@ -1,0 +1,36 @@
+"""The command and the package stay light."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+from tests.e2e.conftest import COMMAND
+
+HEAVY = ("torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "pydantic")
+
+
+def loaded_by(code: str) -> set[str]:
+    check = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in ran.stdout.splitlines()[-1].split()}
+
+
+def test_import_and_help_load_nothing_heavy():
+    for code in ("import stan_edge", "from stan_edge.cli import app; app(['--help'])", "import stan_edge.sources"):
+        assert not loaded_by(code) & set(HEAVY)
+
+
+def test_the_whole_runtime_never_loads_torch():
+    assert "torch" not in loaded_by("from stan_edge.cli import app; app(['run', '--demo', '--json'])")
+
+
+def test_help_takes_less_than_half_a_second():
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([COMMAND, "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.5  # processor time: wall time would measure the machine's other work

@@ -1,0 +1,161 @@
+"""`stan-edge run` as its users meet it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import COMMAND, records, write_video
+
+METHODS = ("vanilla", "gradcam", "staa")
+
+
+def without_times(records_: list[dict]) -> list[dict]:
+    return [{k: v for k, v in record.items() if k not in ("latency_ms", "at")} for record in records_]
+
+
+@pytest.fixture(scope="module")
+def demo(stan_edge, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    ran = stan_edge(
+        "run", "--demo", "--json", "--save-video", folder / "seen.mp4", "--save-timeline", folder / "timeline.png"
+    )
+    assert ran.returncode == 0, ran.stderr
+    return folder, ran
+
+
+def test_the_demo_finds_its_fall_and_flags_frames_inside_it(demo):
+    events = [r for r in records(demo[1]) if r["type"] == "event"]
+    starts = [event for event in events if event["phase"] == "start"]
+    assert [event["label"] for event in starts] == ["falling"]
+    last = events[-1]
+    assert last["phase"] == "end"
+    assert last["important_frames"]
+    assert all(last["t_start_s"] <= frame["t_s"] <= last["t_end_s"] for frame in last["important_frames"])
+
+
+def test_records_come_in_order_and_windows_add_up(demo):
+    found = records(demo[1])
+    assert found[0]["type"] == "start"
+    assert found[-1]["type"] == "end"
+    windows = [r for r in found if r["type"] == "window"]
+    assert [w["window"] for w in windows] == list(range(len(windows)))
+    counts = found[-1]["windows"]
+    assert counts["due"] == len(windows) == counts["done"] + counts["invalid"] + counts["shed"]
+    assert found[-1]["reason"] == "end_of_stream"
+    assert all(len(w["frames"]) == 20 for w in windows)
+    assert all(abs(sum(w["probabilities"].values()) - 1) < 1e-3 for w in windows)
+
+
+def test_scores_differ_between_frames_and_windows(demo):
+    scores = np.array([[f["score"] for f in r["frames"]] for r in records(demo[1]) if r["type"] == "window"])
+    assert scores.std(axis=1).max() > 0.05
+    assert scores.std(axis=0).max() > 0.05
+
+
+def test_nothing_but_records_reaches_stdout_and_nothing_at_all_stderr(demo):
+    assert all(line.startswith("{") for line in demo[1].stdout.splitlines())
+    assert demo[1].stderr == ""
+
+
+def test_the_annotated_video_has_every_frame_and_the_timeline_can_be_seen(demo):
+    folder, ran = demo
+    video = cv2.VideoCapture(str(folder / "seen.mp4"))
+    shown = 0
+    while video.read()[0]:
+        shown += 1
+    assert shown == records(ran)[-1]["frames"]
+    assert cv2.imread(str(folder / "timeline.png")).std() > 10
+    assert sorted(path.name for path in folder.iterdir()) == ["seen.mp4", "timeline.png"]
+
+
+def test_the_same_file_twice_gives_the_same_records(demo, stan_edge):
+    again = stan_edge("run", "--demo", "--json")
+    assert without_times(records(again)) == without_times(records(demo[1]))
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_other_methods_explain_the_same_labels(demo, stan_edge, method):
+    ran = stan_edge("run", "--demo", "--json", "--method", method)
+    windows = [r for r in records(ran) if r["type"] == "window"]
+    base = [r for r in records(demo[1]) if r["type"] == "window"]
+    assert [w["label"] for w in windows] == [w["label"] for w in base]
+    assert [w["frames"] for w in windows] != [w["frames"] for w in base]
+
+
+def test_a_still_clip_scores_flat(stan_edge, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    picture = cv2.resize(picture, (320, 240), interpolation=cv2.INTER_CUBIC)
+    ran = stan_edge("run", write_video(tmp_path / "still.mkv", [picture] * 30), "--json")
+    windows = [r for r in records(ran) if r["type"] == "window"]
+    assert windows
+    for window in windows:
+        scores = [frame["score"] for frame in window["frames"]]
+        assert max(scores) - min(scores) < 0.15
+        assert not any(frame["important"] for frame in window["frames"])
+
+
+def test_real_clips_run_to_their_end_and_differ(stan_edge, clips):
+    fall = stan_edge("run", clips / "gmdcsa24" / "Subject 1" / "Fall" / "13.mp4", "--json")
+    walk = stan_edge("run", clips / "urfd" / "fall-01-cam0.mp4", "--crop", "320,0,320,240", "--json")
+    for ran in (fall, walk):
+        assert ran.returncode == 0, ran.stderr
+        assert records(ran)[-1]["reason"] == "end_of_stream"
+    assert records(fall)[1]["frames"] != records(walk)[1]["frames"]
+
+
+@pytest.mark.slow
+def test_every_real_clip_runs_to_its_end(stan_edge, clips):
+    for path in sorted(clips.glob("gmdcsa24/*/*/*.mp4")) + sorted(clips.glob("urfd/*.mp4")):
+        crop = ("--crop", "320,0,320,240") if path.parent.name == "urfd" else ()
+        ran = stan_edge("run", path, "--json", *crop)
+        assert ran.returncode == 0, f"{path}: {ran.stderr}"
+        assert records(ran)[-1]["windows"]["done"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_finishes_what_is_in_flight_and_exits_0(number, tmp_path):
+    process = subprocess.Popen(
+        [COMMAND, "run", "--demo", "--realtime", "--json", "--save-video", str(tmp_path / "seen.mp4")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stdout.readline()
+    time.sleep(1.0)
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert '"start"' in first
+    assert '"reason": "stopped"' in rest.splitlines()[-1]
+    assert '"at"' in first  # played as a camera would: records carry the time of day
+    assert (tmp_path / "seen.mp4").stat().st_size > 0
+
+
+def test_a_file_cut_off_in_the_middle_is_labelled_as_far_as_it_goes(stan_edge, tmp_path):
+    rng = np.random.default_rng(0)
+    whole = write_video(tmp_path / "whole.avi", [rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(60)])
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    ran = stan_edge("run", cut, "--json", "--no-person")
+    assert ran.returncode == 1
+    end = records(ran)[-1]
+    assert end["type"] == "end"
+    assert 20 <= end["frames"] < 60
+    assert end["reason"] in ran.stderr
+    assert any(r["type"] == "window" and r["valid"] for r in records(ran))
+
+
+def test_no_internet_socket_is_opened(tmp_path):
+    guard = str(Path(__file__).with_name("no_network.py"))
+    for verb in (["run", "--demo", "--json"], ["verify"], ["bench", "--repeat", "1"]):
+        ran = subprocess.run(
+            [sys.executable, guard, COMMAND, *verb], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert ran.returncode == 0, f"{verb}: {ran.returncode} {ran.stderr}"

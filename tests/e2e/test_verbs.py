@@ -1,0 +1,52 @@
+"""verify, doctor, bench."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+
+def test_verify_prints_the_errors_of_every_backend_and_method(stan_edge):
+    ran = stan_edge("verify", "--json")
+    assert ran.returncode == 0, ran.stderr
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert {(row["backend"], row["method"]) for row in rows if row["precision"] == "f32"} == {
+        (backend, method) for backend in ("openvino", "onnxruntime") for method in ("vanilla", "gradcam", "staa")
+    }
+    for row in rows:
+        assert row["passed"]
+        assert row["tolerance"] == (1e-4 if row["precision"] == "f32" else 2e-2)
+        assert max(row["logits_error"], row["scores_error"], row["map_error"]) <= row["tolerance"]
+
+
+def test_doctor_says_that_this_machine_works(stan_edge):
+    ran = stan_edge("doctor")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for word in ("openvino f32", "onnxruntime f32", "person", "model"):
+        assert word in ran.stdout
+
+
+def test_bench_keeps_the_raw_values(stan_edge):
+    ran = stan_edge("bench", "--repeat", "1", "--json")
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+    for stage in ("decode", "region", "view", "explain", "conclude"):
+        values = report["stages_ms"][stage]
+        assert values
+        assert report["percentiles_ms"][stage]["p50"] == np.percentile(values, 50)
+        assert report["percentiles_ms"][stage]["p99"] is None  # fewer than a thousand values
+    assert len(report["stages_ms"]["explain"]) == report["windows"]
+
+
+def test_an_extra_that_is_missing_is_named(stan_edge, monkeypatch, tmp_path):
+    hidden = tmp_path / "sitecustomize.py"
+    hidden.write_text(
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ran = stan_edge("train", "-o", tmp_path / "run")
+    assert ran.returncode == 2
+    assert "stan-edge[train]" in ran.stderr

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stan_edge.backends import BACKENDS, available_backends, open_backend
+from stan_edge.bundle import Bundle
+from stan_edge.errors import BackendError, BackendUnavailableError, ConfigError
+from stan_edge.explainer import Explainer
+
+
+def test_a_backend_that_nobody_knows_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="No backend is called 'cuda'; choose auto, openvino or onnxruntime"):
+        open_backend("cuda")
+
+
+def test_a_precision_that_nobody_knows_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="No precision is called 'int8'; choose one of f32, bf16, f16"):
+        open_backend("onnxruntime", "int8")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_what_was_asked_for_is_what_runs(name: str) -> None:
+    backend = open_backend(name, threads=1)
+    assert (backend.name, backend.precision, backend.device, backend.fallback) == (name, "f32", "CPU", False)
+    assert available_backends()[name] == backend.version
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+def test_a_precision_that_the_engine_does_not_have_is_an_error(precision: str) -> None:
+    with pytest.raises(BackendUnavailableError, match=f"onnxruntime computes in f32 on the CPU, not in {precision}"):
+        open_backend("onnxruntime", precision)
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "stan_edge.backends.openvino_backend", raising=False)
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_a_missing_engine_says_which_extra_brings_it() -> None:
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'stan-edge\[openvino\]'"):
+        open_backend("openvino")
+    assert "pip install" in available_backends()["openvino"]
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_another_engine_runs_only_when_that_was_allowed_and_it_says_so() -> None:
+    backend = open_backend("openvino", threads=1, allow_fallback=True)
+    assert (backend.name, backend.fallback) == ("onnxruntime", True)
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_auto_takes_what_is_installed_and_that_is_no_fallback() -> None:
+    backend = open_backend("auto", threads=1)
+    assert (backend.name, backend.fallback) == ("onnxruntime", False)
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_a_fallback_never_changes_the_precision() -> None:
+    with pytest.raises(BackendUnavailableError, match="not in bf16"):
+        open_backend("openvino", "bf16", allow_fallback=True)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_damaged_or_missing_graph_is_one_sentence(name: str, tmp_path: Path) -> None:
+    (tmp_path / "forward.onnx").write_bytes(b"not a graph")
+    for path in (tmp_path / "forward.onnx", tmp_path / "nowhere.onnx"):
+        with pytest.raises(BackendError, match=f"cannot load .*{path.name}") as refused:
+            open_backend(name, threads=1).load(path)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_results_stay_as_they_are_when_the_engine_runs_again(tiny_bundle: Bundle, name: str) -> None:
+    explainer = Explainer(tiny_bundle, open_backend(name, threads=1), "vanilla")
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 20, 64, 64, 3), np.uint8)
+    first = explainer(one)
+    kept = first.frame_scores.copy()
+    explainer(other)
+    assert np.array_equal(first.frame_scores, kept)
+    assert np.array_equal(explainer(one).frame_scores, kept)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stan_edge.bundle import Bundle
+from stan_edge.contract import Contract, read_contract, write_contract
+from stan_edge.errors import ContractError
+
+
+@pytest.fixture
+def values(tiny_bundle: Bundle) -> dict[str, Any]:
+    return json.loads(tiny_bundle.contract.model_dump_json())
+
+
+def refusal(tmp_path: Path, values: Any) -> str:
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ContractError) as refused:
+        read_contract(path)
+    return str(refused.value)
+
+
+def at(values: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:
+    *parents, last = field.split(".")
+    for parent in parents:
+        values = values[parent]
+    return values, last
+
+
+def test_a_contract_survives_writing_and_reading(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    write_contract(tmp_path / "contract.json", tiny_bundle.contract)
+    assert read_contract(tmp_path / "contract.json") == tiny_bundle.contract
+
+
+@pytest.mark.parametrize("field", sorted(Contract.model_fields))
+def test_a_missing_field_is_named(values: dict[str, Any], tmp_path: Path, field: str) -> None:
+    del values[field]
+    assert field in refusal(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["input.window_s", "input.size_px", "input.mean", "input.view", "methods.vanilla.profile", "events.leave"],
+)
+def test_a_missing_inner_field_is_named_with_its_path(values: dict[str, Any], tmp_path: Path, field: str) -> None:
+    parent, last = at(values, field)
+    del parent[last]
+    assert f"'{field}'" in refusal(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("name", 5),
+        ("classes", "falling"),
+        ("hop_s", "0.2"),
+        ("hop_s", 0.0),
+        ("temperature", -1.0),
+        ("temperature", float("inf")),
+        ("input.frames", 20.5),
+        ("input.frames", "20"),
+        ("input.mean", float("nan")),
+        ("input.std", 0.0),
+        ("input.view", "both"),
+        ("input.framing", "centre"),
+        ("methods.vanilla.dealias", 1),
+        ("methods.vanilla.threshold", 1.2),
+        ("events.enter", -0.1),
+        ("provenance", {"clips": 3}),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named(values: dict[str, Any], tmp_path: Path, field: str, wrong: Any) -> None:
+    parent, last = at(values, field)
+    parent[last] = wrong
+    assert f"'{field}" in refusal(tmp_path, values)
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_another_schema_is_refused_by_its_number(values: dict[str, Any], tmp_path: Path, schema: Any) -> None:
+    message = refusal(tmp_path, values | {"schema_version": schema})
+    assert "schema_version" in message
+    assert repr(schema) in message
+
+
+def test_an_unknown_field_is_refused_by_name(values: dict[str, Any], tmp_path: Path) -> None:
+    assert "'colour_order'" in refusal(tmp_path, values | {"colour_order": "BGR"})
+
+
+def test_an_unknown_method_is_refused_by_name(values: dict[str, Any], tmp_path: Path) -> None:
+    values["methods"]["lime"] = values["methods"]["staa"]
+    assert "lime" in refusal(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "says"),
+    [
+        ("classes", ["background", "falling", "falling"], "classes holds a name twice"),
+        ("alarms", ["flying"], "alarms names 'flying'"),
+        ("background", "nothing", "background names 'nothing'"),
+        ("alarms", ["background"], "background cannot be one of alarms"),
+        ("methods.gradcam.profile", [1.0] * 19, "methods.gradcam.profile has 19 values for 20 frames"),
+        ("methods.gradcam.profile", [0.0] + [1.0] * 19, "methods.gradcam.profile holds a value that is not positive"),
+        ("methods.staa.scale", [2.0, 2.0], "methods.staa.scale must rise"),
+        ("events.leave", 0.9, "leave (0.9) must not exceed enter (0.6)"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(
+    values: dict[str, Any], tmp_path: Path, field: str, wrong: Any, says: str
+) -> None:
+    parent, last = at(values, field)
+    parent[last] = wrong
+    assert says in refusal(tmp_path, values)
+
+
+def test_a_model_may_have_no_background_and_no_calibration(values: dict[str, Any], tmp_path: Path) -> None:
+    values["background"] = None
+    for method in values["methods"].values():
+        method["scale"] = None
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(values))
+    assert read_contract(path).background is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_what_is_not_a_contract_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "contract.json"
+    path.write_bytes(content)
+    with pytest.raises(ContractError, match=r"contract\.json"):
+        read_contract(path)
+
+
+def test_a_contract_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="cannot be read"):
+        read_contract(tmp_path / "contract.json")

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stan_edge.bundle import Bundle
+from stan_edge.contract import Contract, EventSpec
+from stan_edge.events import KEPT_FRAMES, EventDetector
+from stan_edge.records import Event, FrameScore, WindowResult
+from stan_edge.timeline import TimelineFrame
+
+HOP_S = 0.2
+THRESHOLD = 0.5
+
+
+@pytest.fixture(scope="module")
+def contract(tiny_bundle: Bundle) -> Contract:
+    events = EventSpec(enter=0.6, leave=0.4, min_duration_s=0.4, merge_gap_s=1.0)
+    return tiny_bundle.contract.model_copy(update={"events": events, "alarms": ("falling", "headache")})
+
+
+def events_of(
+    contract: Contract, probabilities: Sequence[float | None], label: str = "falling", importance: float = 0.9
+) -> list[Event]:
+    """Windows every 0.2 s with these probabilities of one class (None: not valid), then the end of the stream."""
+    detector, events = EventDetector("room", contract, THRESHOLD), []
+    for number, probability in enumerate(probabilities):
+        start_s = number * HOP_S
+        result = WindowResult(
+            camera="room",
+            window=number,
+            t_start_s=start_s,
+            t_end_s=start_s + 2,
+            valid=probability is not None,
+            reason=None if probability is not None else "gap",
+            label=None if probability is None else label,
+            probability=probability,
+            probabilities=None if probability is None else {label: probability, "compensation": 1 - probability},
+            frames=(),
+            person="none",
+            latency_ms=0.0,
+        )
+        final = [TimelineFrame(start_s + k / 10, 2 * number + k, label, importance) for k in range(2)]
+        events += detector.add(result, final, {})
+    return events + detector.finish()
+
+
+def phases(events: list[Event]) -> list[tuple[int, str]]:
+    return [(event.event, event.phase) for event in events]
+
+
+def test_an_event_starts_once_it_has_lasted_and_ends_once_it_is_over(contract: Contract) -> None:
+    events = events_of(contract, [0.1] * 5 + [0.8] * 4 + [0.1] * 10)
+    assert phases(events) == [(0, "start"), (0, "end")]
+    assert {event.label for event in events} == {"falling"}
+    assert {event.camera for event in events} == {"room"}
+
+
+def test_nothing_below_the_enter_threshold_starts_an_event(contract: Contract) -> None:
+    assert events_of(contract, [0.59] * 50) == []
+
+
+def test_between_leave_and_enter_an_event_goes_on(contract: Contract) -> None:
+    events = events_of(contract, [0.7] + [0.45] * 20 + [0.1] * 10)
+    assert [phase for _, phase in phases(events)] == ["start", "update", "update", "update", "end"]
+    assert events[-1].t_end_s >= 21 * HOP_S
+
+
+def test_a_rise_shorter_than_the_minimum_is_no_event(contract: Contract) -> None:
+    assert events_of(contract, [0.1, 0.9, 0.9, 0.1, 0.1, 0.9, 0.1]) == []
+    assert phases(events_of(contract, [0.1, 0.9, 0.9, 0.9, 0.1, 0.1])) == [(0, "start"), (0, "end")]
+
+
+def test_a_dip_shorter_than_the_merge_gap_does_not_split_an_event(contract: Contract) -> None:
+    joined = events_of(contract, [0.9] * 5 + [0.1] * 4 + [0.9] * 5)
+    assert {event.event for event in joined} == {0}
+    split = events_of(contract, [0.9] * 5 + [0.1] * 5 + [0.9] * 5)
+    assert {event.event for event in split} == {0, 1}
+
+
+def test_updates_come_once_a_second_while_it_lasts(contract: Contract) -> None:
+    events = events_of(contract, [0.9] * 31)
+    assert [phase for _, phase in phases(events)] == ["start"] + ["update"] * 5 + ["end"]
+
+
+def test_the_end_of_the_stream_ends_the_event(contract: Contract) -> None:
+    assert phases(events_of(contract, [0.9] * 4)) == [(0, "start"), (0, "end")]
+
+
+def test_an_event_that_was_never_announced_does_not_end(contract: Contract) -> None:
+    assert events_of(contract, [0.9]) == []
+
+
+def test_windows_that_are_not_valid_never_start_an_event(contract: Contract) -> None:
+    assert events_of(contract, [None] * 50) == []
+    assert events_of(contract, [0.9, None, 0.9, None, 0.9, None]) == []
+
+
+def test_background_and_classes_that_are_no_alarm_raise_nothing(contract: Contract) -> None:
+    for label in ("background", "chest_pain"):
+        assert events_of(contract, [1.0] * 20, label) == []
+
+
+def test_two_alarms_at_once_are_two_events(contract: Contract) -> None:
+    detector = EventDetector("room", contract, THRESHOLD)
+    events = []
+    for number in range(6):
+        result = WindowResult(
+            "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.7,
+            {"falling": 0.7, "headache": 0.65}, (), "none", 0.0,
+        )  # fmt: skip
+        events += detector.add(result, [], {})
+    events += detector.finish()
+    assert sorted((event.event, event.label, event.phase) for event in events) == [
+        (0, "falling", "end"),
+        (0, "falling", "start"),
+        (1, "headache", "end"),
+        (1, "headache", "start"),
+    ]
+
+
+@given(st.lists(st.none() | st.sampled_from([0.1, 0.3, 0.45, 0.55, 0.7, 0.95]), max_size=80))
+def test_every_event_has_one_start_then_updates_then_one_end_and_its_own_number(
+    contract: Contract, probabilities: list[float | None]
+) -> None:
+    events = events_of(contract, probabilities)
+    numbers = sorted({event.event for event in events})
+    assert numbers == list(range(len(numbers)))
+    starts = [event.event for event in events if event.phase == "start"]
+    assert starts == numbers
+    for number in numbers:
+        story = [event for event in events if event.event == number]
+        assert [event.phase for event in story] == ["start"] + ["update"] * (len(story) - 2) + ["end"]
+        assert all(event.t_start_s <= event.t_end_s for event in story)
+        assert all(0.6 <= event.peak_probability <= 1 for event in story)
+        peaks = [event.peak_probability for event in story]
+        assert peaks == sorted(peaks)
+
+
+def test_the_peak_is_the_highest_probability_so_far(contract: Contract) -> None:
+    assert events_of(contract, [0.7, 0.92, 0.8, 0.7])[-1].peak_probability == 0.92
+
+
+def test_an_event_carries_at_most_20_important_frames_in_order_of_time(contract: Contract) -> None:
+    for event in events_of(contract, [0.9] * 60):
+        times = [frame.t_s for frame in event.important_frames]
+        assert len(times) <= KEPT_FRAMES == 20
+        assert times == sorted(set(times))
+        assert all(frame.important and frame.score >= THRESHOLD for frame in event.important_frames)
+
+
+def test_frames_below_the_threshold_are_not_important(contract: Contract) -> None:
+    events = events_of(contract, [0.9] * 10, importance=0.49)
+    assert events
+    assert all(event.important_frames == () for event in events)
+
+
+def test_an_event_spans_its_important_frames(contract: Contract) -> None:
+    end = events_of(contract, [0.9] * 10)[-1]
+    assert (end.t_start_s, end.t_end_s) == (0.0, pytest.approx(9 * HOP_S + 0.1))
+
+
+def test_a_frame_can_be_important_for_an_event_before_it_is_final(contract: Contract) -> None:
+    detector = EventDetector("room", contract, THRESHOLD)
+    for number in range(3):
+        result = WindowResult(
+            "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.9, {"falling": 0.9}, (),
+            "none", 0.0,
+        )  # fmt: skip
+        events = detector.add(result, [], {"falling": [FrameScore(1.5, 15, 0.8, False), FrameScore(1.6, 16, 0.2, False)]})
+    assert [frame.index for frame in events[0].important_frames] == [15]

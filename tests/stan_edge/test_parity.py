@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stan_edge.backends import Backend, Graph
+from stan_edge.bundle import PARITY, Bundle, open_bundle, write_digests
+from stan_edge.contract import METHODS, Method
+from stan_edge.errors import ParityError
+from stan_edge.explainer import Explainer
+from stan_edge.parity import TOLERANCE, replay, require_parity
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def tampered(folder: Path, **changes: Any) -> Bundle:
+    """Recordings with changed entries, under new digests, as a wrong export would have written them."""
+    with np.load(folder / PARITY) as recorded:
+        arrays = dict(recorded)
+    np.savez_compressed(folder / PARITY, **{**arrays, **{key: change(arrays[key]) for key, change in changes.items()}})
+    write_digests(folder)
+    return open_bundle(folder)
+
+
+class Twisted:
+    """A real engine whose outputs pass through a function: what a broken kernel does."""
+
+    def __init__(self, backend: Backend, twist: Mapping[str, Any]) -> None:
+        self._backend, self._twist = backend, twist
+        self.name, self.version = "twisted", backend.version
+        self.precision, self.device, self.fallback = backend.precision, backend.device, False
+        self.runs = 0
+
+    def load(self, path: Path) -> Graph:
+        graph, outer = self._backend.load(path), self
+
+        class TwistedGraph:
+            inputs = graph.inputs
+
+            def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+                outer.runs += 1
+                out = graph(feeds)
+                return {name: outer._twist.get(name, lambda value: value)(value) for name, value in out.items()}
+
+        return TwistedGraph()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_engine_here_reproduces_the_float64_reference(
+    tiny_bundle: Bundle, any_backend: Backend, method: Method
+) -> None:
+    row = replay(tiny_bundle, any_backend, Explainer(tiny_bundle, any_backend, method))
+    assert row.passed
+    assert row.tolerance == (1e-4 if any_backend.precision == "f32" else 2e-2)
+    assert (row.backend, row.precision, row.method) == (any_backend.name, any_backend.precision, method)
+
+
+@pytest.mark.parametrize(
+    ("output", "twist"),
+    [
+        ("frame_scores", lambda scores: scores * 1.001),
+        ("frame_scores", lambda scores: scores[:, ::-1]),
+        ("frame_scores", np.zeros_like),
+        ("map", lambda cells: cells.swapaxes(-1, -2)),
+        ("logits", lambda logits: logits + 0.01),
+    ],
+    ids=["gradient off by 0.1 %", "time reversed", "gradient zero", "map transposed", "logits off"],
+)
+def test_one_wrong_output_is_caught_although_the_others_are_right(
+    tiny_bundle: Bundle, backend: Backend, output: str, twist: Any
+) -> None:
+    broken = Twisted(backend, {output: twist})
+    row = replay(tiny_bundle, broken, Explainer(tiny_bundle, broken, "vanilla"))
+    assert not row.passed
+    with pytest.raises(ParityError, match=r"twisted \(f32\) does not reproduce model tiny: method vanilla"):
+        require_parity(tiny_bundle, broken, Explainer(tiny_bundle, broken, "vanilla"))
+
+
+@pytest.mark.parametrize("output", ["logits", "frame_scores", "map"])
+def test_nan_never_passes(tiny_bundle: Bundle, backend: Backend, output: str) -> None:
+    broken = Twisted(backend, {output: lambda value: np.where(np.arange(value.size).reshape(value.shape), value, np.nan)})
+    assert not replay(tiny_bundle, broken, Explainer(tiny_bundle, broken, "vanilla")).passed
+
+
+def test_recordings_that_do_not_belong_to_the_graphs_are_caught(bundle_copy: Path, backend: Backend) -> None:
+    bundle = tampered(bundle_copy, scores_vanilla=lambda scores: scores * 1.01)
+    with pytest.raises(ParityError, match="choose another --backend or --precision"):
+        require_parity(bundle, backend, Explainer(bundle, backend, "vanilla"))
+    require_parity(bundle, backend, Explainer(bundle, backend, "gradcam"))
+
+
+def test_the_tolerance_depends_on_the_precision_that_was_asked_for() -> None:
+    assert TOLERANCE == {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
+
+
+def test_a_verdict_is_remembered_for_this_bundle_engine_and_method(bundle_copy: Path, backend: Backend) -> None:
+    bundle, counting = open_bundle(bundle_copy), Twisted(backend, {})
+    explainer = Explainer(bundle, counting, "vanilla")
+    require_parity(bundle, counting, explainer)
+    first = counting.runs
+    assert first > 0
+    require_parity(bundle, counting, explainer)
+    assert counting.runs == first
+    require_parity(bundle, counting, Explainer(bundle, counting, "staa"))
+    assert counting.runs == 2 * first
+    (bundle_copy / "note.txt").write_text("another bundle")
+    write_digests(bundle_copy)
+    another = open_bundle(bundle_copy)
+    require_parity(another, counting, Explainer(another, counting, "vanilla"))
+    assert counting.runs == 3 * first
+
+
+def test_a_failure_is_never_remembered(bundle_copy: Path, backend: Backend) -> None:
+    bundle = tampered(bundle_copy, logits=lambda logits: logits + 1)
+    for _ in range(2):
+        with pytest.raises(ParityError):
+            require_parity(bundle, backend, Explainer(bundle, backend, "vanilla"))
+
+
+def test_a_home_that_cannot_be_written_only_repeats_the_replay(
+    tiny_bundle: Bundle, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    require_parity(tiny_bundle, backend, Explainer(tiny_bundle, backend, "vanilla"))
+
+
+def test_a_recording_that_is_zero_everywhere_passes_when_the_engine_says_zero(
+    bundle_copy: Path, backend: Backend
+) -> None:
+    bundle = tampered(bundle_copy, scores_gradcam=np.zeros_like, map_gradcam=np.zeros_like)
+    silent = Twisted(backend, {"frame_scores": np.zeros_like, "map": np.zeros_like})
+    assert replay(bundle, silent, Explainer(bundle, silent, "gradcam")).passed
+    assert not replay(bundle, backend, Explainer(bundle, backend, "gradcam")).passed

@@ -1,0 +1,208 @@
+"""The person's region: the rules on boxes, the pacing of the detector, and MediaPipe on real falls."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stan_edge.errors import ConfigError
+from stan_edge.person import (
+    HOLD_S,
+    RATE_HZ,
+    BoxSmoother,
+    MediapipeDetector,
+    PersonTracker,
+    RawBox,
+    Region,
+    is_plausible,
+    padded_box,
+    region_from_boxes,
+)
+from stan_edge.sources import Crop, Frame, Image, open_source
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
+BOX = np.array([100.0, 80.0, 200.0, 380.0])
+
+
+class FixedDetector:
+    """Finds what it is told, and remembers what it was asked."""
+
+    def __init__(self, *answers: RawBox | None) -> None:
+        self.answers = list(answers)
+        self.near: list[tuple[int, int, int, int] | None] = []
+
+    def find(self, image: Image, near: tuple[int, int, int, int] | None) -> RawBox | None:
+        self.near.append(near)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def frame_at(t_s: float, image: Image | None = None) -> Frame:
+    return Frame(0, t_s, np.zeros((480, 640, 3), np.uint8) if image is None else image)
+
+
+def test_margin_is_15_percent_and_at_least_32_px_of_640() -> None:
+    assert padded_box(BOX, 640, 480) == (68, 35, 232, 425)
+    assert padded_box(BOX, 1280, 480) == (36, 16, 264, 444)
+    assert padded_box(np.array([-50.0, 400.0, 30.0, 470.0]), 640, 480) == (0, 368, 62, 480)
+
+
+coordinates = st.floats(-2000, 3000, allow_nan=False)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(st.tuples(*[coordinates] * 4), min_size=1, max_size=12), st.integers(2, 2000), st.integers(2, 2000))
+def test_every_region_is_a_box_inside_the_frame(
+    raws: list[tuple[float, float, float, float]], width_px: int, height_px: int
+) -> None:
+    smoother = BoxSmoother()
+    for k, raw in enumerate(raws):
+        region = smoother.feed(np.array(raw), k / RATE_HZ, width_px, height_px)
+        assert (region.state == "none") == (region.box_px is None)
+        if region.box_px is not None:
+            x0, y0, x1, y1 = region.box_px
+            assert 0 <= x0 < x1 <= width_px
+            assert 0 <= y0 < y1 <= height_px
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.floats(0, 500), st.floats(0, 300), st.floats(40, 130), st.floats(40, 170))
+def test_a_still_box_is_the_padded_box_from_the_first_detection(x: float, y: float, w: float, h: float) -> None:
+    raw = np.array([x, y, x + w, y + h])
+    assert region_from_boxes([raw] * 7, 640, 480) == [padded_box(raw, 640, 480)] * 7
+
+
+def test_one_wild_detection_does_not_move_the_region() -> None:
+    wild = np.array([500.0, 10.0, 620.0, 100.0])
+    boxes = region_from_boxes([BOX, BOX, BOX, BOX, wild, BOX], 640, 480)
+    assert boxes == [padded_box(BOX, 640, 480)] * 6
+
+
+def test_a_moved_person_is_followed_after_three_of_five_detections() -> None:
+    moved = BOX + 200
+    moved[3] = 470
+    boxes = region_from_boxes([BOX] * 5 + [moved] * 3, 640, 480)
+    assert boxes[6] == padded_box(BOX, 640, 480)
+    assert boxes[7] == padded_box(moved, 640, 480)
+
+
+def test_a_miss_holds_the_box_then_gives_it_up() -> None:
+    smoother = BoxSmoother(hold_s=1.0)
+    box = smoother.feed(BOX, 0.0, 640, 480).box_px
+    assert smoother.feed(None, 1.0, 640, 480) == Region(box, "held")
+    assert smoother.feed(None, 1.1, 640, 480) == Region(None, "none")
+    assert smoother.feed(None, 9.0, 640, 480) == Region(None, "none")
+
+
+def test_boxes_known_to_training_follow_the_same_rules() -> None:
+    boxes = np.full((40, 4), np.nan)
+    boxes[:2] = BOX
+    regions = region_from_boxes(boxes, 640, 480)
+    held = round(HOLD_S * RATE_HZ) + 2
+    assert regions == [padded_box(BOX, 640, 480)] * held + [None] * (40 - held)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [(np.nan, 0, 10, 10), (10, 10, 10, 200), (0, 0, 8, 9), (-300, 0, 100, 200), (900, 10, 950, 300)],
+    ids=["nan", "flat", "tiny", "mostly left of the frame", "outside"],
+)
+def test_nonsense_counts_as_a_miss(raw: tuple[float, float, float, float]) -> None:
+    assert not is_plausible(np.array(raw, np.float64), 640, 480)
+    assert BoxSmoother().feed(np.array(raw, np.float64), 0.0, 640, 480).state == "none"
+
+
+@pytest.mark.parametrize("fps", [10.0, 15.0, 25.0, 30.0, 60.0])
+def test_detector_runs_at_its_rate_whatever_the_frame_rate(fps: float) -> None:
+    rng = np.random.default_rng(1)
+    detector = FixedDetector(BOX)
+    tracker = PersonTracker(detector, rate_hz=10)
+    for k in range(round(20 * fps)):
+        tracker.update(frame_at(k / fps + rng.uniform(0, 0.05) / fps))
+    assert len(detector.near) == pytest.approx(200, abs=2)
+
+
+def test_tracker_tells_the_detector_where_the_person_was() -> None:
+    detector = FixedDetector(BOX, BOX, None)
+    tracker = PersonTracker(detector)
+    states = [tracker.update(frame_at(k / 10)).state for k in range(4)]
+    assert states == ["none", "tracked", "held", "held"]
+    box = padded_box(BOX, 640, 480)
+    assert detector.near == [None, None, box, box]
+
+
+def test_someone_seen_only_once_is_nobody() -> None:
+    detector = FixedDetector(BOX, None, BOX, None)
+    tracker = PersonTracker(detector)
+    assert [tracker.update(frame_at(k / 10)).state for k in range(5)] == ["none"] * 5
+
+
+def test_missing_mediapipe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("mediapipe")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(ConfigError, match=r'pip install "stan-edge\[pose\]"'):
+        MediapipeDetector()
+
+
+def regions_of(clip: str, crop: Crop | None = None) -> list[Region]:
+    detector = MediapipeDetector()
+    tracker = PersonTracker(detector)
+    source = open_source(str(DATA / clip), crop=crop)
+    regions = []
+    while (frame := source.read()) is not None:
+        regions.append(tracker.update(frame))
+    source.close()
+    detector.close()
+    return regions
+
+
+@needs_data
+def test_a_real_fall_is_held_to_the_end_twice_the_same_and_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mediapipe")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    clip = "gmdcsa24/Subject 1/Fall/13.mp4"
+    regions = regions_of(clip)
+    known = [region for region in regions if region.state == "tracked"]
+    assert len(known) >= 0.95 * len(regions)
+    standing, lying = regions[10].box_px, regions[-1].box_px
+    assert standing is not None and lying is not None
+    assert standing[3] - standing[1] > standing[2] - standing[0]
+    assert lying[3] - lying[1] < lying[2] - lying[0]
+    assert regions_of(clip) == regions
+
+
+@needs_data
+def test_a_person_whom_tracking_alone_loses_on_the_ground_is_found_again() -> None:
+    pytest.importorskip("mediapipe")
+    regions = regions_of("urfd/fall-04-cam0.mp4", Crop(320, 0, 320, 240))  # tracking alone: 26 of 96 frames lost
+    assert sum(region.state == "tracked" for region in regions) >= 0.9 * len(regions)
+    x0, y0, x1, _ = regions[-1].box_px or (0, 0, 0, 0)
+    assert y0 > 120 and x0 < 120 < x1  # on the floor, where he lies
+
+
+def test_mediapipe_writes_nothing_to_the_terminal_and_swallows_nothing_of_ours() -> None:
+    pytest.importorskip("mediapipe")
+    code = (
+        "import os, numpy as np\n"
+        "from stan_edge.person import MediapipeDetector, _native_noise_removed\n"
+        "detector = MediapipeDetector()\n"
+        "detector.find(np.zeros((240, 320, 3), np.uint8), None)\n"
+        "with _native_noise_removed():\n"
+        "    os.write(2, b'kept\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    assert done.stdout == ""
+    assert done.stderr == "kept\n"

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from stan_edge.backends import Backend
+from stan_edge.bundle import Bundle
+from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
+from stan_edge.explainer import Explainer
+from stan_edge.runtime import Runtime
+from stan_edge.sinks import Sink
+from stan_edge.sinks.console import ConsoleView
+from stan_edge.sinks.display import Display
+from stan_edge.sinks.json_lines import JsonLines
+from stan_edge.sinks.overlay import STRIP_PX, WIDTH_PX, OverlayVideo
+from stan_edge.sinks.timeline_picture import TimelinePicture
+from stan_edge.sources import Fail, ScriptedSource, Show
+from stan_edge.sources.scripted import Step
+
+FAILS = Fail(SourceStalledError("Camera door gives no frames."))
+FRAMES = 45
+
+
+@pytest.fixture(scope="module")
+def scene(noisy: Callable[..., np.ndarray]) -> list[Step]:
+    return [Show([*noisy(15, 60), *noisy(30, 190)], 10)]
+
+
+@pytest.fixture
+def play(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., None]:
+    def run(script: Sequence[Step], *sinks: Sink, live: bool = False) -> None:
+        Runtime(tiny_bundle, backend, explainer, sinks).run(ScriptedSource(script, live=live, name="room"), None)
+
+    return run
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    video, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, frame = video.read()
+        if not ok:
+            return frames
+        frames.append(frame)
+
+
+def test_json_lines_are_one_record_each(play: Callable[..., None], scene: list[Step]) -> None:
+    out = io.StringIO()
+    play(scene, JsonLines(out, live=False))
+    records = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [records[0]["type"], records[-1]["type"]] == ["start", "end"]
+    assert {record["type"] for record in records} == {"start", "window", "event", "end"}
+    assert all("at" not in record for record in records)
+    assert records[-1]["windows"]["due"] == sum(record["type"] == "window" for record in records)
+
+
+def test_json_lines_of_a_camera_say_when(play: Callable[..., None], scene: list[Step]) -> None:
+    out = io.StringIO()
+    play(scene, JsonLines(out, live=True), live=True)
+    assert all(json.loads(line)["at"].endswith("+00:00") for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("script_ends", [[], [FAILS]], ids=["at the end", "when the camera fails"])
+def test_an_overlay_video_holds_every_frame_that_was_shown(
+    play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path, script_ends: list[Step]
+) -> None:
+    path = tmp_path / "seen.mp4"
+    play([*scene, *script_ends], OverlayVideo(path, tiny_bundle.contract, 0.5))
+    frames = frames_of(path)
+    assert len(frames) == FRAMES
+    assert frames[0].shape == (WIDTH_PX * 48 // 64 + STRIP_PX, WIDTH_PX, 3)
+    assert frames[5][200:400].mean() < frames[40][200:400].mean()
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert [file.name for file in tmp_path.iterdir()] == ["seen.mp4"]
+
+
+def test_a_timeline_picture_can_be_looked_at(
+    play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "timeline.png"
+    play(scene, TimelinePicture(path, tiny_bundle.contract, 0.1))
+    picture = cv2.imread(str(path))
+    assert picture.shape[1] == 1280
+    red = (picture == (52, 64, 235)).all(axis=-1)
+    assert red[30:54].any()
+    assert [file.name for file in tmp_path.iterdir()] == ["timeline.png"]
+
+
+def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
+    play: Callable[..., None], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    sinks = (
+        OverlayVideo(tmp_path / "seen.mp4", tiny_bundle.contract, 0.5),
+        TimelinePicture(tmp_path / "timeline.png", tiny_bundle.contract, 0.5),
+    )
+    with pytest.raises(SourceConnectError):
+        play([Fail(SourceConnectError("Nobody answers."))], *sinks)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sink", "name", "says"),
+    [
+        (OverlayVideo, "seen.avi", r"--save-video .*seen\.avi: only \.mp4"),
+        (OverlayVideo, "nowhere/seen.mp4", r"--save-video .*nowhere does not exist"),
+        (TimelinePicture, "timeline.jpg", r"--save-timeline .*timeline\.jpg: only \.png"),
+        (TimelinePicture, "nowhere/timeline.png", r"--save-timeline .*nowhere does not exist"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_by_its_flag(
+    tiny_bundle: Bundle, tmp_path: Path, sink: type, name: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        sink(tmp_path / name, tiny_bundle.contract, 0.5)
+
+
+def test_piped_output_is_a_headline_a_line_per_event_and_a_summary(
+    play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle
+) -> None:
+    out = io.StringIO()
+    play([*scene, FAILS], ConsoleView(Console(file=out, width=200), tiny_bundle.contract, 0.5))
+    first, *events, last = out.getvalue().splitlines()
+    assert first == "room  tiny on onnxruntime f32, vanilla, blend view"
+    assert len(events) == 2
+    assert all("falling" in line and "important frames" in line for line in events)
+    assert events[0].endswith("...")
+    assert last == "45 frames, 13 of 13 windows explained; Camera door gives no frames."
+
+
+def test_on_a_terminal_the_view_is_redrawn_and_the_summary_stays(
+    play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True, color_system=None)
+    play(scene, ConsoleView(console, tiny_bundle.contract, 0.5))
+    assert "13 of 13 windows explained; end of stream" in out.getvalue()
+    assert "falling" in out.getvalue()
+
+
+def test_a_display_without_a_screen_is_refused_by_its_flag(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ConfigError, match="--display: there is no screen"):
+        Display(tiny_bundle.contract, 0.5, threading.Event())

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from stan_edge.bundle import Bundle
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explainer
+from stan_edge.person import PersonTracker
+from stan_edge.records import Event, WindowResult
+from stan_edge.sources import Frame, Image
+from stan_edge.stream import Step, Stream
+
+
+class Somebody:
+    """Finds the same box in every picture."""
+
+    def find(self, image: Image, near: object) -> np.ndarray:
+        return np.array([20.0, 10.0, 40.0, 40.0])
+
+
+def run(
+    bundle: Bundle, explainer: Explainer, pictures: np.ndarray, *, fps: float = 10.0, live: bool = False
+) -> tuple[Stream, list[Step], list[object]]:
+    stream = Stream("room", bundle.contract, "vanilla", 0.2, PersonTracker(Somebody()), live)
+    windows = [
+        window
+        for index, picture in enumerate(pictures)
+        for window in stream.feed(Frame(index, index / fps, picture))[1]
+    ] + stream.finish_windows()
+    steps = []
+    for window in windows:
+        explanation = None if window.reason else explainer(stream.network_input(window)[0])
+        steps.append(stream.conclude(window, explanation, 1.0))
+    return stream, steps, list(stream.finish())
+
+
+@pytest.fixture(scope="module")
+def light_goes_on(noisy: Callable[..., np.ndarray]) -> np.ndarray:
+    return np.concatenate([noisy(30, 60), noisy(30, 190), noisy(30, 60, 1)])
+
+
+def test_a_window_says_what_it_shows_and_which_frames_say_so(
+    tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
+) -> None:
+    _, steps, _ = run(tiny_bundle, explainer, light_goes_on)
+    threshold = tiny_bundle.contract.methods["vanilla"].threshold
+    for result in (step.result for step in steps):
+        assert result.valid
+        assert result.probabilities is not None
+        assert sum(result.probabilities.values()) == pytest.approx(1)
+        assert result.probability == max(result.probabilities.values()) == result.probabilities[result.label]
+        assert result.person == "tracked"
+        for frame in result.frames:
+            assert 0 <= frame.score <= 1
+            assert frame.important == (frame.score >= threshold and result.label != "background")
+    labels = [step.result.label for step in steps]
+    assert labels[0] == "background"
+    assert "falling" in labels
+
+
+def test_an_alarm_becomes_one_event_with_important_frames(
+    tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
+) -> None:
+    _, steps, (_, last) = run(tiny_bundle, explainer, light_goes_on)
+    events: list[Event] = [event for step in steps for event in step.events] + last
+    story = [event for event in events if event.label == "falling"]
+    assert [event.phase for event in story][:1] == ["start"]
+    assert [event.phase for event in story][-1:] == ["end"]
+    assert 2.0 <= story[-1].t_start_s <= story[-1].t_end_s <= 7.0
+
+
+def test_every_frame_of_the_grid_is_on_the_timeline_once(
+    tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
+) -> None:
+    _, steps, (rest, _) = run(tiny_bundle, explainer, light_goes_on)
+    indices = [frame.index for step in steps for frame in step.final] + [frame.index for frame in rest]
+    assert indices == list(range(len(indices)))
+    assert len(indices) == 2 * (len(steps) - 1) + 20
+
+
+def test_a_window_without_explanation_is_counted_as_what_it_is(
+    tiny_bundle: Bundle, explainer: Explainer, noisy: Callable[..., np.ndarray]
+) -> None:
+    pictures = noisy(60, 190)
+    pictures[30] = 0
+    stream, steps, _ = run(tiny_bundle, explainer, pictures, live=True)
+    counts = stream.counts
+    assert counts.due == counts.done + counts.invalid + counts.shed == len(steps)
+    assert counts.invalid == sum(step.result.reason == "black" for step in steps) == 10
+    for result in (step.result for step in steps if not step.result.valid):
+        assert (result.label, result.probability, result.probabilities) == (None, None, None)
+        assert all(frame.score is None and not frame.important for frame in result.frames)
+
+
+def test_a_valid_window_that_was_not_explained_is_shed(tiny_bundle: Bundle, noisy: Callable[..., np.ndarray]) -> None:
+    stream = Stream("room", tiny_bundle.contract, "vanilla", 0.2, None, True)
+    windows = [w for k, picture in enumerate(noisy(20, 60)) for w in stream.feed(Frame(k, k / 10, picture))[1]]
+    result: WindowResult = stream.conclude(windows[0], None, 400.0).result
+    assert (result.valid, result.reason, result.latency_ms) == (False, "shed", 400.0)
+    assert (stream.counts.due, stream.counts.shed) == (1, 1)
+
+
+def test_the_network_sees_one_square_for_all_frames_with_the_view_of_the_contract(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray]
+) -> None:
+    stream = Stream("room", tiny_bundle.contract, "vanilla", 0.2, PersonTracker(Somebody()), False)
+    pictures = noisy(20, 190, height=48, width=64)
+    windows = [w for k, picture in enumerate(pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
+    shown, square = stream.network_input(windows[0])
+    assert shown.shape == (20, 64, 64, 3)
+    assert shown.dtype == np.uint8
+    assert square.side_px < 64
+    halved = shown.mean(axis=(1, 2, 3)) < 185
+    assert halved.all()
+
+
+def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match=r"--hop 0\.25"):
+        Stream("room", tiny_bundle.contract, "vanilla", 0.25, None, False)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from stan_edge.views import Box, Square, apply_view, cut_square, place_square
+
+sides = st.integers(64, 2000)
+
+
+@st.composite
+def frames_with_boxes(draw: st.DrawFn) -> tuple[int, int, list[Box | None]]:
+    width, height = draw(sides), draw(sides)
+    assume(max(width, height) <= 4 * min(width, height))
+    boxes: list[Box | None] = []
+    for _ in range(draw(st.integers(1, 6))):
+        if draw(st.booleans()):
+            boxes.append(None)
+            continue
+        x0, x1 = sorted((draw(st.integers(0, width - 1)), draw(st.integers(1, width))))
+        y0, y1 = sorted((draw(st.integers(0, height - 1)), draw(st.integers(1, height))))
+        boxes.append((x0, y0, x1, y1))
+    return width, height, boxes
+
+
+@given(frames_with_boxes())
+def test_the_following_square_holds_every_box_and_stays_in_the_frame_where_it_fits(
+    scene: tuple[int, int, list[Box | None]],
+) -> None:
+    width, height, boxes = scene
+    square = place_square("follow", width, height, boxes)
+    for start, extent in ((square.x_px, width), (square.y_px, height)):
+        if square.side_px <= extent:
+            assert 0 <= start <= extent - square.side_px
+        else:
+            assert start <= 0
+            assert extent <= start + square.side_px
+    for box in boxes:
+        if box is not None:
+            assert square.x_px <= box[0]
+            assert square.y_px <= box[1]
+            assert box[2] <= square.x_px + square.side_px
+            assert box[3] <= square.y_px + square.side_px
+
+
+@given(frames_with_boxes())
+def test_letterbox_is_the_whole_frame_and_follow_without_boxes_is_the_same(
+    scene: tuple[int, int, list[Box | None]],
+) -> None:
+    width, height, boxes = scene
+    square = place_square("letterbox", width, height, boxes)
+    assert square.side_px == max(width, height)
+    assert square.x_px <= 0 <= width <= square.x_px + square.side_px
+    assert square.y_px <= 0 <= height <= square.y_px + square.side_px
+    assert place_square("follow", width, height, [None] * len(boxes)) == square
+
+
+def test_a_far_person_is_not_blown_up_to_pixels() -> None:
+    assert place_square("follow", 640, 480, [(300, 200, 310, 230)]).side_px == round(0.3 * 640)
+
+
+@given(frames_with_boxes(), st.integers(32, 224))
+def test_a_box_in_view_pixels_goes_back_to_the_same_frame_pixels(
+    scene: tuple[int, int, list[Box | None]], size: int
+) -> None:
+    width, height, boxes = scene
+    square = place_square("follow", width, height, boxes)
+    scale = square.side_px / size
+    for box in boxes:
+        if box is not None:
+            seen = square.to_view(box, size)
+            assert all(-1e-6 <= edge <= size + 1e-6 for edge in seen)
+            back = [edge * scale + start for edge, start in zip(seen, (square.x_px, square.y_px) * 2, strict=True)]
+            assert back == pytest.approx(box)
+
+
+def test_letterboxing_keeps_every_part_of_the_frame_on_black() -> None:
+    frame = np.full((60, 120, 3), 200, np.uint8)
+    frame[:, :6], frame[:, -6:] = (255, 0, 0), (0, 0, 255)
+    view = cut_square(frame, place_square("letterbox", 120, 60, []), 64)
+    assert view.shape == (64, 64, 3)
+    assert not view[:16].any()
+    assert not view[48:].any()
+    assert view[32, 0].tolist() == [255, 0, 0]
+    assert view[32, -1].tolist() == [0, 0, 255]
+    assert view[16:48].min(axis=(0, 1)).tolist() == [0, 0, 0]
+    assert (view[20:44, 10:54] == 200).all()
+
+
+def test_a_square_of_the_right_size_is_the_picture_itself() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (80, 100, 3), np.uint8)
+    assert np.array_equal(cut_square(frame, Square(13, 7, 64), 64), frame[7:71, 13:77])
+
+
+boxes_in_view = st.tuples(*[st.floats(-20, 90)] * 4).map(
+    lambda e: (min(e[0], e[2]), min(e[1], e[3]), max(e[0], e[2]), max(e[1], e[3]))
+)
+
+
+@given(boxes_in_view, st.integers(0, 2**32 - 1))
+def test_local_is_black_outside_the_box_and_the_picture_inside(box: Box, seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(1, 256, (64, 64, 3), np.uint8)
+    local = apply_view(picture, box, "local")
+    rows, columns = np.mgrid[:64, :64] + 0.5
+    inside = (box[0] <= columns) & (columns <= box[2]) & (box[1] <= rows) & (rows <= box[3])
+    touched = (box[0] < columns + 0.5) & (columns - 0.5 < box[2]) & (box[1] < rows + 0.5) & (rows - 0.5 < box[3])
+    assert np.array_equal(local[inside], picture[inside])
+    assert not local[~touched].any()
+
+
+@given(boxes_in_view, st.integers(0, 2**32 - 1))
+def test_blend_is_the_mean_of_global_and_local_to_one_grey_level(box: Box, seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
+    whole, local, blend = (apply_view(picture, box, view).astype(float) for view in ("global", "local", "blend"))
+    assert np.array_equal(whole, picture)
+    assert np.abs(blend - (whole + local) / 2).max() <= 1
+
+
+@pytest.mark.parametrize("view", ["global", "local", "blend"])
+def test_without_a_known_person_the_whole_picture_is_the_person_region(view: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert np.array_equal(apply_view(picture, None, view), picture)
+
+
+@pytest.mark.parametrize("view", ["global", "local", "blend"])
+def test_a_view_leaves_the_picture_it_was_made_from_alone(view: str) -> None:
+    picture = np.full((64, 64, 3), 200, np.uint8)
+    apply_view(picture, (10.0, 10.0, 20.0, 20.0), view)
+    assert (picture == 200).all()

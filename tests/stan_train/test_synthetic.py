@@ -1,0 +1,139 @@
+"""The drawn clips: what their labels, boxes and times promise."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
+from stan_train.synthetic.body import random_physique, solve
+from stan_train.synthetic.clip import PLANS  # plans are motion without pixels: hundreds take a second
+
+SIZE_PX = (160, 120)
+
+
+@lru_cache(maxsize=64)
+def clip(activity: str, seed: int, fps: float = 3.0) -> SyntheticClip:
+    return draw_clip(activity, seed, fps=fps, size_px=SIZE_PX)
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_shapes_types_times_and_boxes(activity: str) -> None:
+    drawn = clip(activity, 3)
+    assert drawn.frames.shape == (18, 120, 160, 3)
+    assert drawn.frames.dtype == np.uint8
+    assert drawn.times_s.dtype == np.float64
+    assert np.array_equal(drawn.times_s, np.arange(18) / 3.0)
+    assert drawn.important.dtype == np.bool_
+    assert drawn.important.shape == (18,)
+    assert drawn.boxes_px.dtype == np.float32
+    seen = drawn.boxes_px[~np.isnan(drawn.boxes_px).any(axis=1)]
+    assert len(seen) > 12
+    assert (seen[:, :2] >= 0).all()
+    assert (seen[:, 2:] <= np.array(SIZE_PX)).all()
+    assert (seen[:, 2:] >= seen[:, :2]).all()
+    assert drawn.label == activity
+    assert drawn.description.startswith(activity.replace("_", " "))
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_a_seed_is_a_clip(activity: str) -> None:
+    first = clip(activity, 3)
+    again = draw_clip(activity, 3, fps=3.0, size_px=SIZE_PX)
+    other = clip(activity, 4)
+    assert np.array_equal(first.frames, again.frames)
+    assert np.array_equal(first.boxes_px, again.boxes_px, equal_nan=True)
+    assert not np.array_equal(first.frames, other.frames)
+
+
+def test_the_frame_rate_does_not_change_the_event() -> None:
+    slow = draw_clip("falling", 5, duration_s=2.5, fps=10.0, size_px=SIZE_PX)
+    fast = draw_clip("falling", 5, duration_s=2.5, fps=30.0, size_px=SIZE_PX)
+    for pick in (0, -1):
+        a, b = slow.times_s[slow.important][pick], fast.times_s[fast.important][pick]
+        assert abs(a - b) <= 0.1 + 1e-9
+    assert np.allclose(slow.boxes_px, fast.boxes_px[::3], atol=1e-3, equal_nan=True)
+
+
+def test_the_size_does_not_change_the_event() -> None:
+    small, large = clip("falling", 6), draw_clip("falling", 6, fps=3.0, size_px=(320, 240))
+    assert np.allclose(2.0 * small.boxes_px, large.boxes_px, atol=3.0, equal_nan=True)
+    assert np.array_equal(small.important, large.important)
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+@pytest.mark.parametrize("duration_s", [3.0, 6.0])
+def test_the_activity_lies_inside_the_clip(activity: str, duration_s: float) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        plan = PLANS[activity](rng, random_physique(rng), duration_s)
+        if activity == "background":
+            assert plan.important_s == ()
+            continue
+        length_s = sum(end - start for start, end in plan.important_s)
+        inside_s = sum(max(0.0, min(end, duration_s) - max(start, 0.0)) for start, end in plan.important_s)
+        assert inside_s >= 0.7 * length_s
+        assert (0.8 if activity == "falling" else 0.5) <= length_s <= 4.8
+
+
+def test_a_fall_takes_the_trunk_to_the_floor() -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        body = random_physique(rng)
+        plan = PLANS["falling"](rng, body, 6.0)
+        assert plan.pose_at is not None
+        ((start_s, end_s),) = plan.important_s
+        before, after = solve(plan.pose_at(start_s), body), solve(plan.pose_at(end_s), body)
+        assert before.neck[2] - after.neck[2] > 0.35 * body.stature_m
+        assert after.outline[:, 2].max() < 0.45 * body.stature_m
+        # and rests there
+        later = solve(plan.pose_at(end_s + 1.0), body)
+        assert np.abs(later.outline - after.outline).max() < 0.12
+
+
+def test_the_box_drops_in_a_fall() -> None:
+    drops = []
+    for seed in range(3, 7):
+        drawn = clip("falling", seed)
+        middle = 0.5 * (drawn.boxes_px[:, 1] + drawn.boxes_px[:, 3])
+        tall = drawn.boxes_px[:, 3] - drawn.boxes_px[:, 1]
+        at = np.flatnonzero(drawn.important)
+        drops.append((middle[at[-1]] - middle[at[0]]) / tall[at[0]])
+    assert np.nanmedian(drops) > 0.2
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_nobody_sinks_into_the_floor(activity: str) -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        body = random_physique(rng)
+        plan = PLANS[activity](rng, body, 6.0)
+        if plan.pose_at is None:
+            continue
+        for t_s in np.arange(0.0, 6.0, 0.25):
+            assert solve(plan.pose_at(float(t_s)), body).outline[:, 2].min() > 0.0
+
+
+def test_an_empty_room_has_no_boxes() -> None:
+    drawn = draw_clip("background", 29, fps=1.0, size_px=SIZE_PX)
+    assert "empty room" in drawn.description
+    assert np.isnan(drawn.boxes_px).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"activity": "dancing"}, "activity"),
+        ({"seed": -1}, "seed"),
+        ({"fps": 0.0}, "fps"),
+        ({"fps": float("nan")}, "fps"),
+        ({"duration_s": 0.5}, "duration_s"),
+        ({"size_px": (100, 100)}, "size_px"),
+    ],
+)
+def test_nonsense_is_refused_by_name(changes: dict[str, object], named: str) -> None:
+    arguments: dict[str, object] = {"activity": "falling", "seed": 0, **changes}
+    with pytest.raises(ValueError, match=f"^{named} is"):
+        draw_clip(**arguments)  # type: ignore[arg-type]
