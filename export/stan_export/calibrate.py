@@ -5,6 +5,8 @@ Runs the exported graphs through `stan_edge`, so that what is calibrated is what
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +42,29 @@ class Calibration:
     f1_all_positive: float
 
 
-def read_calibration(path: Path, spec: InputSpec) -> CalibrationWindows:
+def read_calibration(path: Path, spec: InputSpec, classes: int) -> CalibrationWindows:
     """Read `frames`, `labels`, `important` from an npz.
 
     Raises:
-        ConfigError: the file is not there, damaged, or for another input.
+        ConfigError: the file is not there, damaged, or for another input or other classes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            windows = CalibrationWindows(file["frames"], file["labels"], file["important"])
-    except (OSError, KeyError, ValueError) as error:
+        # opened here, because np.load leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            windows = CalibrationWindows(arrays["frames"], arrays["labels"], arrays["important"])
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"--calibration {path}: cannot be read ({error}); `stan-edge train` writes one.") from error
     expected = (spec.frames, spec.size_px, spec.size_px, 3)
     if windows.frames.shape[1:] != expected or windows.frames.dtype != np.uint8:
         raise ConfigError(f"--calibration {path}: windows are {windows.frames.shape[1:]}, the model takes {expected}.")
+    count = len(windows.frames)
+    if count == 0 or windows.labels.shape != (count,) or windows.important.shape != (count, spec.frames):
+        raise ConfigError(
+            f"--calibration {path}: {count} windows have labels {windows.labels.shape} and important "
+            f"{windows.important.shape}; give one label for each window and one flag for each frame."
+        )
+    if not ((windows.labels >= 0) & (windows.labels < classes)).all():
+        raise ConfigError(f"--calibration {path}: labels must lie between 0 and {classes - 1}, as the model's classes.")
     return windows
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from stan_edge.backends import BACKENDS, open_backend
-from stan_edge.bundle import CONTRACT, PARITY, Bundle, file_digest, open_bundle, write_digests
+from stan_edge.bundle import CONTRACT, DIGESTS, PARITY, Bundle, file_digest, open_bundle, write_digests
 from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec, write_contract
 from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
 from stan_edge.explainer import Explainer
@@ -31,11 +31,13 @@ def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force:
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ConfigError: `out` exists, or the calibration does not fit.
+        ConfigError: `out` exists (with `force`: and is no bundle), or the calibration does not fit.
         ParityError: a backend on this machine does not reproduce the float64 results.
     """
     if out.exists() and not force:
         raise ConfigError(f"{out} exists already; give another folder or --force.")
+    if out.exists() and not (out / DIGESTS).is_file():
+        raise ConfigError(f"{out} is no model bundle, --force would delete it; give another folder.")
     if not out.parent.is_dir():
         raise ConfigError(f"-o {out}: the folder {out.parent} does not exist; make it first.")
     checkpoint = load_checkpoint(checkpoint_path)
@@ -58,7 +60,7 @@ def _read_source(
 ) -> CalibrationWindows | Bundle | None:
     """Labelled windows, or an earlier bundle of the same checkpoint whose numbers still hold."""
     if path is None or not path.is_dir():
-        return read_calibration(path, checkpoint.input) if path else None
+        return read_calibration(path, checkpoint.input, len(checkpoint.classes)) if path else None
     earlier = open_bundle(path)
     if earlier.contract.provenance.get(CHECKPOINT_DIGEST) != file_digest(checkpoint_path):
         raise ConfigError(f"--calibration {path}: that bundle was made from another checkpoint; give labelled windows.")

@@ -15,7 +15,7 @@ def command(
     model: Annotated[str, typer.Option("--model", help="stan-t, stan-s or stan-xs.")] = "stan-t",
     init: Annotated[Path | None, typer.Option("--init", help="Public UniFormer or own weights to start from.")] = None,
     clips: Annotated[int, typer.Option("--clips", min=10, help="Generated clips to draw for training.")] = 1200,
-    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 16,
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 8,
     epoch_windows: Annotated[int, typer.Option("--epoch-windows", min=1, help="Windows in an epoch.")] = 2000,
     batch: Annotated[int, typer.Option("--batch", min=1)] = 16,
     lr: Annotated[float, typer.Option("--lr", help="Largest learning rate.")] = 8e-4,

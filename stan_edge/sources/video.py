@@ -12,7 +12,7 @@ from stan_edge.sources.frame import Frame, Image
 from stan_edge.sources.opencv import quiet_cv2
 
 # A whole clip ends within one frame of what its container announces (51 real clips; mkv announces one too
-# many), but a sound track may outlast the picture. Half a second is less than any window can miss unnoticed.
+# many), but a sound track may outlast the picture a little.
 CUT_TOLERANCE_S = 0.5
 CUT_TOLERANCE_FRAMES = 3
 

@@ -85,7 +85,9 @@ def test_one_wrong_output_is_caught_although_the_others_are_right(
 
 @pytest.mark.parametrize("output", ["logits", "frame_scores", "map"])
 def test_nan_never_passes(tiny_bundle: Bundle, backend: Backend, output: str) -> None:
-    broken = Twisted(backend, {output: lambda value: np.where(np.arange(value.size).reshape(value.shape), value, np.nan)})
+    broken = Twisted(
+        backend, {output: lambda value: np.where(np.arange(value.size).reshape(value.shape), value, np.nan)}
+    )
     assert not replay(tiny_bundle, broken, Explainer(tiny_bundle, broken, "vanilla")).passed
 
 

@@ -21,7 +21,9 @@ WINDOW = WindowResult(
     person="tracked",
     latency_ms=12.345,
 )
-INVALID = WindowResult("cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1)
+INVALID = WindowResult(
+    "cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1
+)
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
 END = End("cam", "end_of_stream", 90, WindowCounts(21, 18, 2, 1), {"slow": 4})
 

@@ -75,7 +75,7 @@ def test_an_overlay_video_holds_every_frame_that_was_shown(
     play([*scene, *script_ends], OverlayVideo(path, tiny_bundle.contract, 0.5))
     frames = frames_of(path)
     assert len(frames) == FRAMES
-    assert frames[0].shape == (WIDTH_PX * 48 // 64 + STRIP_PX, WIDTH_PX, 3)
+    assert frames[0].shape == (WIDTH_PX + STRIP_PX, WIDTH_PX, 3)
     assert frames[5][200:400].mean() < frames[40][200:400].mean()
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
     assert [file.name for file in tmp_path.iterdir()] == ["seen.mp4"]

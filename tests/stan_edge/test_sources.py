@@ -150,6 +150,7 @@ def test_times_go_on_where_the_container_gives_none(tmp_path: Path, monkeypatch:
             self.capture = capture(path)
             self.isOpened, self.grab = self.capture.isOpened, self.capture.grab
             self.retrieve, self.release = self.capture.retrieve, self.capture.release
+            self.set = self.capture.set
 
         def get(self, key: int) -> float:
             return 0.0 if key == cv2.CAP_PROP_POS_MSEC else self.capture.get(key)

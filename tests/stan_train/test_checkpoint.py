@@ -48,9 +48,7 @@ def test_a_checkpoint_survives_writing_and_reading_bit_for_bit(tiny_checkpoint: 
 
 
 @pytest.mark.parametrize("wrapped", [{"model": ...}, {"model_state": ...}, ...], ids=["model", "model_state", "bare"])
-def test_public_weights_load_however_they_are_wrapped(
-    weights: dict[str, Tensor], tmp_path: Path, wrapped: Any
-) -> None:
+def test_public_weights_load_however_they_are_wrapped(weights: dict[str, Tensor], tmp_path: Path, wrapped: Any) -> None:
     content = weights if wrapped is ... else {next(iter(wrapped)): weights, "epoch": 110}
     torch.save(content, tmp_path / "public.pth")
     assert_same(loaded(tmp_path / "public.pth"), weights)

@@ -28,8 +28,7 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def stan_s_shapes() -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in Stan(VARIANTS["stan-s"]).state_dict().items()}
+    return {key: tuple(value.shape) for key, value in Stan(VARIANTS["stan-s"]).state_dict().items()}
 
 
 @pytest.mark.parametrize("key", KNOWN)
@@ -47,16 +46,11 @@ def test_stan_s_has_exactly_the_tensors_of_the_public_checkpoints(stan_s_shapes:
     assert stan_s_shapes == published
 
 
-@pytest.mark.parametrize(
-    ("name", "classes", "millions"), [("stan-s", 4, 21.2), ("stan-t", 5, 2.97), ("stan-xs", 5, None)]
-)
-def test_a_variant_has_the_size_it_is_known_for(name: str, classes: int, millions: float | None) -> None:
-    with torch.device("meta"):
-        model = Stan(variant(name, classes))
-    count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+@pytest.mark.parametrize(("name", "classes", "millions"), [("stan-s", 4, 21.2), ("stan-t", 5, 2.97)])
+def test_a_variant_has_the_size_it_is_known_for(name: str, classes: int, millions: float) -> None:
+    model = Stan(variant(name, classes))
     assert model.head.out_features == classes
-    if millions is not None:
-        assert count == pytest.approx(millions, rel=0.005)
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.005)
 
 
 def test_a_clip_becomes_one_logit_per_class(tiny_model: Stan) -> None:
@@ -85,7 +79,7 @@ def test_stochastic_depth_keeps_the_mean_and_is_off_in_use() -> None:
     torch.manual_seed(0)
     drop, x = DropPath(0.25), torch.ones(20_000, 1)
     assert drop(x).mean().item() == pytest.approx(1.0, abs=0.02)
-    assert set(drop(x).unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert drop(x).unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert torch.equal(drop.eval()(x), x)
 
 

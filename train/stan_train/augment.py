@@ -14,7 +14,7 @@ HIDE_BOX = 0.1
 
 
 def augment_window(
-    frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec, size_px: int, rng: np.random.Generator
+    frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """A random crop, scale, rotation, colour, blur and noise, then the view with a jittered person box.
 
@@ -27,12 +27,13 @@ def augment_window(
     Returns:
         `[T, size, size, 3]`.
     """
-    stored = frames.shape[1]
+    stored, size_px = frames.shape[1], spec.size_px
     matrix = _affine(stored, size_px, rng)
     table = _color_table(rng)
     gray = rng.random() < 0.1
     blur = rng.random() < 0.15
-    noise = (rng.normal(0, rng.uniform(2, 8), frames.shape[1:3]).astype(np.int16), rng.random() < 0.3)
+    side = max(stored, size_px)
+    noise = (rng.normal(0, rng.uniform(2, 8), (side, side)).astype(np.int16), rng.random() < 0.3)
     seen = _jitter(_transform(boxes, matrix), size_px, rng)
     pictures = []
     for frame, box in zip(frames, seen, strict=True):
@@ -43,7 +44,7 @@ def augment_window(
         if gray:
             picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         if noise[1]:
-            shift = tuple(rng.integers(0, stored, 2))
+            shift = tuple(rng.integers(0, side, 2))
             grain = np.roll(noise[0], shift, (0, 1))[:size_px, :size_px, None]
             picture = np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8)
         known = None if np.isnan(box).any() else tuple(box.tolist())
@@ -51,10 +52,9 @@ def augment_window(
     return np.stack(pictures)
 
 
-def plain_window(
-    frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec, size_px: int
-) -> NDArray[np.uint8]:
+def plain_window(frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
     """The window as the runtime would show it to the network: resized, view applied, nothing random."""
+    size_px = spec.size_px
     scale = size_px / frames.shape[1]
     return np.stack(
         [

@@ -21,6 +21,8 @@ from stan_train.synthetic import ACTIVITIES
 
 CALIBRATION_WINDOWS = 200
 VAL_SHARE = 0.1
+SHORT_SHARE = 0.4
+"""Share of the epochs on short clips; see `FitConfig`."""
 VAL_SEED_OFFSET = 1_000_003
 """Validation clips come from other seeds than training clips: other people, rooms and cameras."""
 
@@ -55,7 +57,7 @@ def train(options: TrainOptions) -> None:
         epoch_windows=options.epoch_windows,
         batch=options.batch,
         lr=options.lr,
-        small_epochs=options.epochs // 2,
+        short_epochs=round(options.epochs * SHORT_SHARE),
         seed=options.seed,
     )
     torch.manual_seed(options.seed)
@@ -76,7 +78,7 @@ def train(options: TrainOptions) -> None:
     val_clips = max(round(options.clips * VAL_SHARE), 5)
     val = _generate(options, spec, console, "validation", val_clips, options.seed + VAL_SEED_OFFSET)
     fit(model, training, val, spec, config, options.out, console)
-    _, predictions, labels = evaluate_windows(model, val, spec, spec.size_px, torch.device("cpu"))
+    _, predictions, labels = evaluate_windows(model, val, spec, spec.frames, torch.device("cpu"))
     recalls = {name: float((predictions[labels == c] == c).mean()) for c, name in enumerate(ACTIVITIES)}
     figures = f"accuracy {(predictions == labels).mean():.3f}, mean recall {mean_recall(predictions, labels):.3f}"
     by_class = ", ".join(f"{name} {recall:.2f}" for name, recall in recalls.items())
@@ -111,7 +113,7 @@ def save_calibration(path: Path, chunks: list[Samples], spec: InputSpec, seed: i
     chosen = [where[k] for k in rng.permutation(len(where))[:CALIBRATION_WINDOWS]]
     np.savez_compressed(
         path,
-        frames=np.stack([plain_window(c.frames[i], c.boxes[i], spec, spec.size_px) for c, i in chosen]),
+        frames=np.stack([plain_window(c.frames[i], c.boxes[i], spec) for c, i in chosen]),
         labels=np.array([c.labels[i] for c, i in chosen]),
         important=np.stack([c.important[i] for c, i in chosen]),
     )

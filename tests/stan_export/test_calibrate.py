@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stan_edge.attribution import correct, importance
+from stan_edge.contract import METHODS, InputSpec, Method
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explanation
+from stan_export.calibrate import CalibrationWindows, calibrate, f1_score, read_calibration, uncalibrated
+
+SCENE = (20, 64, 64, 3)
+
+
+class Brightness:
+    """Explains a window by the brightness of its frames, so that the right numbers are known."""
+
+    method: Method = "staa"
+
+    def __call__(self, frames: np.ndarray, class_index: int = -1) -> Explanation:
+        scores = frames.astype(np.float32).mean(axis=(1, 2, 3))
+        return Explanation(np.zeros(5, np.float32), scores, scores[:, None, None])
+
+
+def windows_of(levels: np.ndarray, labels: list[int], important: np.ndarray) -> CalibrationWindows:
+    frames = np.broadcast_to(levels.astype(np.uint8)[..., None, None, None], (len(levels), *SCENE[:1], 8, 8, 3)).copy()
+    return CalibrationWindows(frames, np.array(labels), important)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_f1_is_the_harmonic_mean_of_precision_and_recall(pairs: list[tuple[bool, bool]]) -> None:
+    hits = sum(flag and true for flag, true in pairs)
+    flagged, positive = sum(flag for flag, _ in pairs), sum(true for _, true in pairs)
+    expected = 0.0
+    if hits:
+        precision, recall = hits / flagged, hits / positive
+        expected = 2 * precision * recall / (precision + recall)
+    flags, truth = (np.array(column) for column in zip(*pairs, strict=True))
+    assert f1_score(flags, truth) == pytest.approx(expected)
+
+
+def test_the_threshold_is_the_lowest_of_the_best_on_the_shown_activity() -> None:
+    rng = np.random.default_rng(0)
+    important = np.zeros((6, 20), bool)
+    important[1:, 8:14] = True
+    levels = np.where(important, rng.integers(120, 200, important.shape), rng.integers(40, 110, important.shape))
+    windows = windows_of(levels, [0, 1, 2, 1, 3, 4], important)
+    found = calibrate(Brightness(), windows, background=0)
+    raw = levels.astype(np.uint8).astype(np.float32)
+    scores = importance(raw[1:], found.spec)
+    f1 = [f1_score((scores >= k / 100).ravel(), important[1:].ravel()) for k in range(101)]
+    assert found.f1 == max(f1) == 1.0
+    assert found.spec.threshold == f1.index(max(f1)) / 100
+    assert f1[f1.index(1.0) + 1] == 1.0
+    share = important[1:].mean()
+    assert found.f1_all_positive == pytest.approx(2 * share / (1 + share))
+
+
+def test_the_scale_is_the_5th_and_95th_percentile_of_all_scores() -> None:
+    levels = np.random.default_rng(0).integers(20, 240, (5, 20))
+    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0)
+    raw = correct(levels.astype(np.float32), found.spec)
+    assert found.spec.scale == pytest.approx(tuple(np.percentile(raw, (5, 95))))
+
+
+def test_a_method_without_position_bias_has_a_flat_profile() -> None:
+    levels = np.random.default_rng(0).integers(20, 240, (5, 20))
+    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0)
+    assert found.spec.profile == pytest.approx((1.0,) * 20)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_uncalibrated_method_says_so(method: Method) -> None:
+    spec = uncalibrated(method, 20)
+    assert spec.scale is None
+    assert len(spec.profile) == 20
+    assert spec.class_specific == (method != "staa")
+    assert spec.dealias == (method == "vanilla")
+
+
+def save(path: Path, **changes: np.ndarray) -> Path:
+    arrays = {
+        "frames": np.zeros((3, *SCENE), np.uint8),
+        "labels": np.array([0, 1, 2]),
+        "important": np.zeros((3, 20), bool),
+    }
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
+    return path
+
+
+def test_calibration_windows_are_read(input_spec: InputSpec, tmp_path: Path) -> None:
+    assert read_calibration(save(tmp_path / "w.npz"), input_spec, 5).labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"frames": np.zeros((3, 20, 32, 32, 3), np.uint8)}, r"windows are \(20, 32, 32, 3\)"),
+        ({"frames": np.zeros((3, *SCENE), np.float32)}, "windows are"),
+        ({"labels": None}, "labels"),
+        ({"labels": np.array([0, 1])}, "one label for each window"),
+        ({"labels": np.array([0, 1, 5])}, "between 0 and 4"),
+        ({"important": np.zeros((3, 10), bool)}, "one flag for each frame"),
+    ],
+)
+def test_windows_that_do_not_fit_the_model_are_refused(
+    input_spec: InputSpec, tmp_path: Path, changes: dict[str, np.ndarray], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"--calibration .*{says}"):
+        read_calibration(save(tmp_path / "w.npz", **changes), input_spec, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_a_damaged_calibration_file_is_refused(input_spec: InputSpec, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"--calibration .*w\.npz: cannot be read"):
+        read_calibration(tmp_path / "w.npz", input_spec, 5)
+
+
+def test_a_calibration_file_cut_in_half_is_refused(input_spec: InputSpec, tmp_path: Path) -> None:
+    whole = save(tmp_path / "w.npz").read_bytes()
+    (tmp_path / "w.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_calibration(tmp_path / "w.npz", input_spec, 5)
+
+
+def test_a_calibration_file_that_is_not_there_is_refused(input_spec: InputSpec, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`stan-edge train` writes one"):
+        read_calibration(tmp_path / "nowhere.npz", input_spec, 5)
