@@ -90,6 +90,8 @@ def measure(
         end = Runtime(bundle, backend, explainer, [Sink()], stages=times).run(
             source, PersonTracker(detector) if detector else None
         )
+        if detector:
+            detector.close()
         if number == 0:
             continue
         wall_s += time.perf_counter() - started_s

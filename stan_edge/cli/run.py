@@ -71,18 +71,22 @@ def command(
     stop = threading.Event()
     sinks = _picture_sinks(contract, threshold, save_video, save_timeline, stop if display else None)
     opened = open_source(spec, crop=Crop.parse(crop) if crop else None, realtime=realtime)
+    detector: MediapipeDetector | None = None
     try:
         engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
         explainer = Explainer(bundle, engine, chosen)
         require_parity(bundle, engine, explainer)
         sinks.append(_text_sink(contract, threshold, json_lines=json_lines, live=opened.live))
-        tracker = PersonTracker(MediapipeDetector()) if person else None
+        detector = MediapipeDetector() if person else None
+        tracker = PersonTracker(detector) if detector else None
         # what is in flight is finished and written, then the exit code is 0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, stop=stop).run(opened, tracker)
     finally:
         opened.close()
+        if detector:
+            detector.close()
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
         raise typer.Exit(FAILED)
