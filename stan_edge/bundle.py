@@ -15,6 +15,7 @@ CONTRACT = "contract.json"
 DIGESTS = "digests.json"
 PARITY = "parity.npz"
 FORWARD = "forward.onnx"
+WEIGHTS = "weights.bin"
 SHIPPED = "stan-t"
 
 
@@ -77,7 +78,7 @@ def open_bundle(folder: Path) -> Bundle:
                 f"{folder}: file {name} is not the one that was exported; copy or export the bundle again."
             )
     contract = read_contract(folder / CONTRACT)
-    for name in (CONTRACT, PARITY, FORWARD, *(explain_file(method) for method in contract.methods)):
+    for name in (CONTRACT, PARITY, FORWARD, WEIGHTS, *(explain_file(method) for method in contract.methods)):
         if name not in recorded:
             raise ContractError(f"{folder}: {DIGESTS} does not list {name}; export the bundle again.")
     return Bundle(folder, contract, "sha256:" + file_digest(folder / DIGESTS))

@@ -108,6 +108,9 @@ class Contract(_Strict):
             for name in names:
                 if name is not None and name not in self.classes:
                     raise ValueError(f"{field} names {name!r}, which is not one of classes")
+        hop_ticks = self.hop_s / self.input.tick_s
+        if abs(hop_ticks - round(hop_ticks)) > 1e-6 or not 1 <= round(hop_ticks) <= self.input.frames:
+            raise ValueError(f"hop_s ({self.hop_s}) must be a multiple of {self.input.tick_s:g} s within the window")
         if self.background in self.alarms:
             raise ValueError("background cannot be one of alarms")
         for method, spec in self.methods.items():

@@ -63,7 +63,7 @@ class Runtime:
         self._sinks = sinks
         self._hop_s = bundle.contract.hop_s if hop_s is None else hop_s
         self._stop = stop or threading.Event()
-        self._stages = stages or StageTimes.empty()
+        self._stages = stages
 
     def run(self, source: Source, tracker: PersonTracker | None) -> End:
         """Process a source to its end. Every frame that was read is finished and written, also on `stop` and
@@ -72,6 +72,14 @@ class Runtime:
         Raises:
             SourceError: the source gave no frame at all; nothing has been written.
         """
+        try:
+            return self._run(source, tracker)
+        except BaseException:
+            for sink in self._sinks:
+                sink.discard()
+            raise
+
+    def _run(self, source: Source, tracker: PersonTracker | None) -> End:
         stream = Stream(source.name, self._bundle.contract, self._explainer.method, self._hop_s, tracker, source.live)
         reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
         failure: SourceError | None = None
@@ -124,9 +132,10 @@ class Runtime:
             self._record(event)
 
     def _feed(self, stream: Stream, frame: Frame, arrived_s: float, *, live: bool) -> None:
-        started_s = time.perf_counter()
+        t0 = time.perf_counter()
         region, windows = stream.feed(frame)
-        self._stages.region_ms.append((time.perf_counter() - started_s) * 1e3)
+        if self._stages:
+            self._stages.region_ms.append((time.perf_counter() - t0) * 1e3)
         for sink in self._sinks:
             sink.frame(frame, region)
         for window in windows:
@@ -142,8 +151,9 @@ class Runtime:
             t1 = time.perf_counter()
             explanation = self._explainer(pictures)
             t2 = time.perf_counter()
-            self._stages.view_ms.append((t1 - t0) * 1e3)
-            self._stages.explain_ms.append((t2 - t1) * 1e3)
+            if self._stages:
+                self._stages.view_ms.append((t1 - t0) * 1e3)
+                self._stages.explain_ms.append((t2 - t1) * 1e3)
         t3 = time.perf_counter()
         step = stream.conclude(window, explanation, (time.monotonic() - arrived_s) * 1e3)
         self._record(step.result)
@@ -154,7 +164,8 @@ class Runtime:
             sink.timeline(step.final)
         for event in step.events:
             self._record(event)
-        self._stages.conclude_ms.append((time.perf_counter() - t3) * 1e3)
+        if self._stages:
+            self._stages.conclude_ms.append((time.perf_counter() - t3) * 1e3)
 
     def _record(self, record: Record) -> None:
         for sink in self._sinks:

@@ -86,6 +86,9 @@ def calibrate(explainer: Explainer, windows: CalibrationWindows, background: int
     what remains of the score then depends on the position in the window alone. The scale is the 5th and 95th
     percentile of the corrected scores; the threshold has the best F1 over the frames of windows that show an
     activity (background windows are gated by their label), ties to the lower.
+
+    Raises:
+        ConfigError: the windows or the model do not tell important frames from others at all.
     """
     plain = uncalibrated(explainer.method, windows.frames.shape[1])
     still = np.stack(
@@ -93,12 +96,18 @@ def calibrate(explainer: Explainer, windows: CalibrationWindows, background: int
     )
     response = dealias(still) if plain.dealias else still.astype(np.float64)
     usable = response[response.mean(1) > 1e-3 * response.mean()]  # a Grad-CAM may be zero everywhere
+    if not len(usable):
+        raise ConfigError(f"Method {explainer.method} scores every frame 0; train the model longer.")
     profile = (usable / usable.mean(1, keepdims=True)).mean(0)
     raw = np.stack([_scores(explainer, w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)])
     spec = plain.model_copy(update={"profile": tuple(np.maximum(profile, 1e-3).round(6).tolist())})
     low, high = np.percentile(correct(raw, spec), (5, 95))
+    if not low < high:
+        raise ConfigError(f"Method {explainer.method} scores all frames alike; train the model longer.")
     spec = spec.model_copy(update={"scale": (float(low), float(high))})
     shown = windows.labels != background
+    if not windows.important[shown].any():
+        raise ConfigError("The calibration windows hold no important frame; add windows that show an activity.")
     scores, truth = importance(raw[shown], spec).ravel(), windows.important[shown].ravel()
     f1 = np.array([f1_score(scores >= threshold, truth) for threshold in THRESHOLDS])
     best = int(f1.argmax())

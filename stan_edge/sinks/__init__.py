@@ -28,3 +28,6 @@ class Sink:
 
     def close(self) -> None:
         """The stream has ended; finish what is being written."""
+
+    def discard(self) -> None:
+        """The run broke off; leave nothing half-written."""

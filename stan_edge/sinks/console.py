@@ -57,6 +57,9 @@ class ConsoleView(Sink):
     def close(self) -> None:
         self._live.stop()
 
+    def discard(self) -> None:
+        self._live.stop()
+
     def _note(self, event: Event) -> None:
         known = [i for i, other in enumerate(self._events) if other.event == event.event]
         if known:

@@ -147,6 +147,11 @@ class OverlayVideo(Sink):
             self._writer.release()
             self._part.replace(self._path)
 
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._part.unlink(missing_ok=True)
+
     def _write(self, until_s: float) -> None:
         while self._waiting and self._waiting[0][0].t_capture_s <= until_s:
             if self._writer is None:

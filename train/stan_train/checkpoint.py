@@ -92,6 +92,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     except (json.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
         raise CheckpointError(f"{path}: the configuration inside is damaged ({error!r}); train again.") from error
+    if len(checkpoint.classes) != checkpoint.model.config.classes:
+        raise CheckpointError(
+            f"{path} names {len(checkpoint.classes)} classes for "
+            f"{checkpoint.model.config.classes} outputs; train again."
+        )
     _check_keys(path, checkpoint.model, tensors, may_miss=())
     checkpoint.model.load_state_dict(tensors)
     checkpoint.model.eval()

@@ -77,6 +77,8 @@ def generate_samples(
         _Chunk(folder, number, seed, spec) for number in range(total) if not (folder / f"{number:04d}.npz").is_file()
     ]
     on_chunk(total - len(todo), total)
+    if not todo:
+        return [_open_chunk(folder, number) for number in range(total)]
     # spawn: a forked worker inherits the thread pools of torch and OpenCV and can deadlock
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for done, _ in enumerate(pool.imap_unordered(_draw_chunk, todo), start=total - len(todo) + 1):
