@@ -38,3 +38,14 @@ def importance(raw: NDArray[np.floating[Any]], spec: MethodSpec) -> NDArray[np.f
     else:
         low, high = scores.min(-1, keepdims=True), scores.max(-1, keepdims=True)
     return np.clip((scores - low) / np.maximum(high - low, np.finfo(np.float64).tiny), 0.0, 1.0)
+
+
+def gate(values: NDArray[np.float64], background: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Importance `[..., T]` times the probability that anything that matters is happening.
+
+    The gradient of "nothing happens" is as large as any other: without this, an empty room has important frames.
+
+    Args:
+        background: probability of the background class, `[..., 1]`; 0 for models without one.
+    """
+    return values * (1.0 - background)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.attribution import importance
+from stan_edge.attribution import gate, importance
 from stan_edge.contract import Contract, Method
 from stan_edge.events import EventDetector
 from stan_edge.explainer import Explanation, softmax
@@ -108,8 +108,9 @@ class Stream:
         probabilities = softmax(explanation.logits, self._contract.temperature)
         best = int(probabilities.argmax())
         label = self._contract.classes[best]
-        scores = importance(explanation.frame_scores, self._method)
-        # nothing is important while nothing that matters is happening
+        named = {name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)}
+        background = 0.0 if self._contract.background is None else named[self._contract.background]
+        scores = gate(importance(explanation.frame_scores, self._method), background)
         important = (scores >= self._method.threshold) & (label != self._contract.background)
         return replace(
             shown,
@@ -117,7 +118,7 @@ class Stream:
             reason=None,
             label=label,
             probability=float(probabilities[best]),
-            probabilities={name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)},
+            probabilities=named,
             frames=tuple(
                 replace(frame, score=float(score), important=bool(flag))
                 for frame, score, flag in zip(shown.frames, scores, important, strict=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.attribution import correct, dealias, importance
+from stan_edge.attribution import correct, dealias, gate, importance
 from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import PREDICTED, Explainer
+from stan_edge.explainer import PREDICTED, Explainer, softmax
 
 CLASS_AGNOSTIC: tuple[Method, ...] = ("staa",)
 GRADIENTS: tuple[Method, ...] = ("vanilla",)
@@ -38,6 +38,10 @@ class Calibration:
     """The numbers of one method, and how well its frames agree with the labels they were chosen on."""
 
     spec: MethodSpec
+    recall: float
+    """Share of the important frames that are flagged."""
+    false_flags: float
+    """Share of the others that are flagged."""
     f1: float
     f1_all_positive: float
 
@@ -79,13 +83,18 @@ def uncalibrated(method: Method, frames: int) -> MethodSpec:
     )
 
 
-def calibrate(explainer: Explainer, windows: CalibrationWindows, background: int | None) -> Calibration:
+def calibrate(
+    explainer: Explainer, windows: CalibrationWindows, background: int | None, temperature: float
+) -> Calibration:
     """Choose profile, scale and threshold of a method.
 
     The profile is the mean response to clips in which nothing moves (each window's middle frame, repeated):
     what remains of the score then depends on the position in the window alone. The scale is the 5th and 95th
-    percentile of the corrected scores; the threshold has the best F1 over the frames of windows that show an
-    activity (background windows are gated by their label), ties to the lower.
+    percentile of the corrected scores.
+
+    The threshold separates important from other frames best (recall minus share of others flagged, Youden's J),
+    over windows that show an activity, gated as at run time, ties to the lower. The best F1, the paper's
+    criterion, flags every frame as long as more than half of them are important and the scores are not sharp.
 
     Raises:
         ConfigError: the windows or the model do not tell important frames from others at all.
@@ -99,20 +108,30 @@ def calibrate(explainer: Explainer, windows: CalibrationWindows, background: int
     if not len(usable):
         raise ConfigError(f"Method {explainer.method} scores every frame 0; train the model longer.")
     profile = (usable / usable.mean(1, keepdims=True)).mean(0)
-    raw = np.stack([_scores(explainer, w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)])
+    explained = [explainer(w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)]
+    raw = np.stack([explanation.frame_scores for explanation in explained])
     spec = plain.model_copy(update={"profile": tuple(np.maximum(profile, 1e-3).round(6).tolist())})
     low, high = np.percentile(correct(raw, spec), (5, 95))
     if not low < high:
         raise ConfigError(f"Method {explainer.method} scores all frames alike; train the model longer.")
     spec = spec.model_copy(update={"scale": (float(low), float(high))})
-    shown = windows.labels != background
-    if not windows.important[shown].any():
-        raise ConfigError("The calibration windows hold no important frame; add windows that show an activity.")
-    scores, truth = importance(raw[shown], spec).ravel(), windows.important[shown].ravel()
-    f1 = np.array([f1_score(scores >= threshold, truth) for threshold in THRESHOLDS])
-    best = int(f1.argmax())
-    spec = spec.model_copy(update={"threshold": float(THRESHOLDS[best])})
-    return Calibration(spec, float(f1[best]), f1_score(np.ones_like(truth), truth))
+    scores, shown = importance(raw, spec), np.ones(len(raw), bool)
+    if background is not None:
+        probabilities = np.stack([softmax(explanation.logits, temperature) for explanation in explained])
+        scores, shown = gate(scores, probabilities[:, [background]]), windows.labels != background
+    scores, truth = scores[shown].ravel(), windows.important[shown].ravel()
+    if truth.all() or not truth.any():
+        raise ConfigError("The windows that show an activity need both important frames and others; add such windows.")
+    separation = [(scores[truth] >= t).mean() - (scores[~truth] >= t).mean() for t in THRESHOLDS]
+    threshold = float(THRESHOLDS[int(np.argmax(separation))])
+    flagged = scores >= threshold
+    return Calibration(
+        spec=spec.model_copy(update={"threshold": threshold}),
+        recall=float(flagged[truth].mean()),
+        false_flags=float(flagged[~truth].mean()),
+        f1=f1_score(flagged, truth),
+        f1_all_positive=f1_score(np.ones_like(truth), truth),
+    )
 
 
 def f1_score(flagged: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

@@ -112,11 +112,12 @@ def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -
     backend = open_backend()
     methods, provenance = dict(contract.methods), dict(contract.provenance)
     for method in METHODS:
-        found = calibrate(Explainer(bundle, backend, method), windows, background)
+        found = calibrate(Explainer(bundle, backend, method), windows, background, contract.temperature)
         methods[method] = found.spec
         figures = (
-            f"threshold {found.spec.threshold:.2f}, frame F1 {found.f1:.3f} on the {len(windows.labels)} windows "
-            f"it was chosen on (all frames flagged: {found.f1_all_positive:.3f})"
+            f"threshold {found.spec.threshold:.2f} flags {found.recall:.0%} of the important and "
+            f"{found.false_flags:.0%} of the other frames of the activities it was chosen on; F1 {found.f1:.3f} "
+            f"(all flagged: {found.f1_all_positive:.3f})"
         )
         provenance[f"calibration_{method}"] = figures
         console.print(f"{method}: {figures}", highlight=False)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stan_edge.attribution import correct, dealias, importance
+from stan_edge.attribution import correct, dealias, gate, importance
 from stan_edge.contract import MethodSpec
 
 scores = arrays(np.float32, 20, elements=st.floats(0, 100, width=32))
@@ -82,3 +82,10 @@ def test_the_response_to_a_still_clip_is_divided_out() -> None:
     calibrated = spec(profile=tuple(profile), dealias=False)
     assert correct(3 * profile, calibrated) == pytest.approx(np.full(20, 3.0))
     assert importance(5 * profile, calibrated) == pytest.approx(np.full(20, 0.5))
+
+
+def test_nothing_is_important_where_nothing_happens() -> None:
+    values = np.array([[0.2, 0.9], [0.4, 1.0]])
+    gated = gate(values, np.array([[1.0], [0.25]]))
+    assert gated == pytest.approx(np.array([[0.0, 0.0], [0.3, 0.75]]))
+    assert (gate(values, 0.0) == values).all()

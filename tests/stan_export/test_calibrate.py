@@ -23,7 +23,9 @@ class Brightness:
 
     def __call__(self, frames: np.ndarray, class_index: int = -1) -> Explanation:
         scores = frames.astype(np.float32).mean(axis=(1, 2, 3))
-        return Explanation(np.zeros(5, np.float32), scores, scores[:, None, None])
+        logits = np.zeros(5, np.float32)
+        logits[class_index] = 50.0  # sure of itself: the background gate is open or shut
+        return Explanation(logits, scores, scores[:, None, None])
 
 
 def windows_of(levels: np.ndarray, labels: list[int], important: np.ndarray) -> CalibrationWindows:
@@ -43,33 +45,33 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall(pairs: list[tuple[bool,
     assert f1_score(flags, truth) == pytest.approx(expected)
 
 
-def test_the_threshold_is_the_lowest_of_the_best_on_the_shown_activity() -> None:
+def test_the_threshold_is_the_lowest_that_separates_best_where_an_activity_is_shown() -> None:
     rng = np.random.default_rng(0)
     important = np.zeros((6, 20), bool)
     important[1:, 8:14] = True
     levels = np.where(important, rng.integers(120, 200, important.shape), rng.integers(40, 110, important.shape))
     windows = windows_of(levels, [0, 1, 2, 1, 3, 4], important)
-    found = calibrate(Brightness(), windows, background=0)
+    found = calibrate(Brightness(), windows, background=0, temperature=1.0)
     raw = levels.astype(np.uint8).astype(np.float32)
-    scores = importance(raw[1:], found.spec)
-    f1 = [f1_score((scores >= k / 100).ravel(), important[1:].ravel()) for k in range(101)]
-    assert found.f1 == max(f1) == 1.0
-    assert found.spec.threshold == f1.index(max(f1)) / 100
-    assert f1[f1.index(1.0) + 1] == 1.0
-    share = important[1:].mean()
+    scores, truth = importance(raw[1:], found.spec), important[1:]
+    separation = [(scores[truth] >= k / 100).mean() - (scores[~truth] >= k / 100).mean() for k in range(101)]
+    assert max(separation) == found.recall - found.false_flags == found.f1 == 1.0
+    assert found.spec.threshold == separation.index(1.0) / 100
+    assert separation[separation.index(1.0) + 1] == 1.0
+    share = truth.mean()
     assert found.f1_all_positive == pytest.approx(2 * share / (1 + share))
 
 
 def test_the_scale_is_the_5th_and_95th_percentile_of_all_scores() -> None:
     levels = np.random.default_rng(0).integers(20, 240, (5, 20))
-    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0)
+    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0, temperature=1.0)
     raw = correct(levels.astype(np.float32), found.spec)
     assert found.spec.scale == pytest.approx(tuple(np.percentile(raw, (5, 95))))
 
 
 def test_a_method_without_position_bias_has_a_flat_profile() -> None:
     levels = np.random.default_rng(0).integers(20, 240, (5, 20))
-    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0)
+    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0, temperature=1.0)
     assert found.spec.profile == pytest.approx((1.0,) * 20)
 
 
