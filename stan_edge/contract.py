@@ -59,6 +59,8 @@ class MethodSpec(_Strict):
     """Filter with [1, 2, 1] / 4: the stem's stride makes odd frames weigh more, whatever they show."""
     profile: tuple[float, ...]
     """Mean (de-aliased) score of each window position on clips where nothing moves; scores are divided by it."""
+    cell_px: int = Field(ge=1)
+    """Side of a cell of the space-time map in network pixels; cells start at the upper left corner."""
     scale: tuple[float, float] | None
     """5th and 95th percentile of the training scores, mapped to 0 and 1; None: not calibrated, scaled per window."""
     threshold: Probability

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
+from stan_edge.errors import ConfigError
 
 PREDICTED = -1
 """Class index that asks the graph to explain the class it predicts."""
@@ -30,6 +31,7 @@ class Explainer:
 
     def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
         self.method = method
+        self._classes = len(bundle.contract.classes)
         self._graph = backend.load(bundle.explain(method))
 
     def __call__(self, frames: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
@@ -38,7 +40,14 @@ class Explainer:
         Args:
             frames: `[T, S, S, 3]`, RGB, framed and with the view applied.
             class_index: the class whose logit is explained; the predicted one by default.
+
+        Raises:
+            ConfigError: there is no such class (the graph would give zeros without a word).
         """
+        if not PREDICTED <= class_index < self._classes:
+            raise ConfigError(
+                f"Class {class_index} cannot be explained; the model has classes 0 to {self._classes - 1}."
+            )
         feeds: dict[str, NDArray[Any]] = {
             "frames": frames[None],
             "class_index": np.array([class_index], np.int64),

@@ -24,6 +24,8 @@ from stan_edge.explainer import Explainer
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
+MAP_SLACK = 2.5
+"""A cell of the map averages far fewer pixels than a frame's score, and may be off by this much more."""
 SMALLEST = 1e-30
 """Keeps a recording of nothing but zeros (a Grad-CAM that is negative everywhere) from being 0 / 0."""
 
@@ -43,7 +45,8 @@ class ParityRow:
     @property
     def passed(self) -> bool:
         # each compared by itself: max() would let a NaN through
-        return all(error <= self.tolerance for error in (self.logits_error, self.scores_error, self.map_error))
+        errors = (self.logits_error, self.scores_error, self.map_error / MAP_SLACK)
+        return all(error <= self.tolerance for error in errors)
 
 
 def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:

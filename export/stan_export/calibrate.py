@@ -17,6 +17,7 @@ from stan_edge.attribution import correct, dealias, gate, importance
 from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import PREDICTED, Explainer, softmax
+from stan_export.graphs import MAP_CELL, TOKEN_CELL
 
 CLASS_AGNOSTIC: tuple[Method, ...] = ("staa",)
 GRADIENTS: tuple[Method, ...] = ("vanilla",)
@@ -78,6 +79,7 @@ def uncalibrated(method: Method, frames: int) -> MethodSpec:
         class_specific=method not in CLASS_AGNOSTIC,
         dealias=method in GRADIENTS,
         profile=(1.0,) * frames,
+        cell_px=MAP_CELL if method in GRADIENTS else TOKEN_CELL,
         scale=None,
         threshold=0.5,
     )

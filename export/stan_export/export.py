@@ -14,7 +14,7 @@ from stan_edge.backends import BACKENDS, open_backend
 from stan_edge.bundle import CONTRACT, DIGESTS, PARITY, Bundle, file_digest, open_bundle, write_digests
 from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec, write_contract
 from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
-from stan_edge.explainer import Explainer
+from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.parity import replay
 from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, uncalibrated
 from stan_export.graphs import export_graphs
@@ -116,7 +116,7 @@ def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -
         methods[method] = found.spec
         figures = (
             f"threshold {found.spec.threshold:.2f} flags {found.recall:.0%} of the important and "
-            f"{found.false_flags:.0%} of the other frames of the activities it was chosen on; F1 {found.f1:.3f} "
+            f"{found.false_flags:.0%} of the other frames where it was chosen ({len(windows.labels)} windows); F1 {found.f1:.3f} "
             f"(all flagged: {found.f1_all_positive:.3f})"
         )
         provenance[f"calibration_{method}"] = figures
@@ -142,11 +142,11 @@ def _parity_windows(
     rng = np.random.default_rng(0)
     shape = (spec.frames, spec.size_px, spec.size_px, 3)
     frames = [rng.integers(0, 256, shape, np.uint8)]
-    class_index = [0]
+    class_index = [PREDICTED]
     if source is not None:
         for number, label in enumerate(np.unique(source.labels)[:3]):
             frames.append(source.frames[np.flatnonzero(source.labels == label)[0]])
-            class_index.append(int(label) if number % 2 else int(label + 1) % classes)
+            class_index.append(int(label) if number % 2 else PREDICTED)
     return np.stack(frames), np.array(class_index, np.int64)
 
 

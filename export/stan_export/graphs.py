@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from stan_edge.bundle import FORWARD, explain_file
+from stan_edge.bundle import FORWARD, WEIGHTS, explain_file
 from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_export.builder import GraphBuilder
@@ -25,10 +25,9 @@ from stan_export.inference_form import InferenceForm, inference_form
 from stan_export.network import PATCH, Trunk, check_input, trunk
 from stan_train.model import Stan
 
-WEIGHTS = "weights.bin"
 CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "gradcam"})
 """Methods whose graph takes `class_index`."""
-MAP_CELL = 16
+MAP_CELL, TOKEN_CELL = 16, 32
 """Side of a cell of the `vanilla` map in pixels.
 
 Cells of the other maps are stage-4 tokens, 32 pixels from the upper left corner on; when the size is no

@@ -23,7 +23,7 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle if it is there already.")] = False,
 ) -> None:
     """Write a bundle: forward and gradient graphs, contract, calibration, float64 parity recordings, digests."""
-    need_extra("export", "torch", "onnx", "onnxscript", "onnxslim")
+    need_extra("export", "torch", "onnx")
     from stan_export.export import export
 
     export(checkpoint, out, calibration, force=force)

@@ -25,7 +25,7 @@ from stan_edge.cli.options import (
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stan_edge.contract import Contract
+    from stan_edge.contract import Contract, Method
     from stan_edge.sinks import Sink
 
 FAILED = 1
@@ -65,18 +65,17 @@ def command(
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = method_of(bundle, method)
-    threshold = contract.methods[chosen].threshold
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     stop = threading.Event()
-    sinks = _picture_sinks(contract, threshold, save_video, save_timeline, stop if display else None)
+    sinks = _picture_sinks(contract, chosen, save_video, save_timeline, stop if display else None)
     opened = open_source(spec, crop=Crop.parse(crop) if crop else None, realtime=realtime)
     detector: MediapipeDetector | None = None
     try:
         engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
         explainer = Explainer(bundle, engine, chosen)
         require_parity(bundle, engine, explainer)
-        sinks.append(_text_sink(contract, threshold, json_lines=json_lines, live=opened.live))
+        sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=opened.live))
         detector = MediapipeDetector() if person else None
         tracker = PersonTracker(detector) if detector else None
         # what is in flight is finished and written, then the exit code is 0
@@ -103,7 +102,7 @@ def _one_source(source: str | None, camera: str | None, *, demo: bool) -> str:
 
 def _picture_sinks(
     contract: Contract,
-    threshold: float,
+    method: Method,
     save_video: Path | None,
     save_timeline: Path | None,
     stop_display: threading.Event | None,
@@ -112,19 +111,19 @@ def _picture_sinks(
     if save_video:
         from stan_edge.sinks.overlay import OverlayVideo
 
-        sinks.append(OverlayVideo(save_video, contract, threshold))
+        sinks.append(OverlayVideo(save_video, contract, method))
     if save_timeline:
         from stan_edge.sinks.timeline_picture import TimelinePicture
 
-        sinks.append(TimelinePicture(save_timeline, contract, threshold))
+        sinks.append(TimelinePicture(save_timeline, contract, method))
     if stop_display:
         from stan_edge.sinks.display import Display
 
-        sinks.append(Display(contract, threshold, stop_display))
+        sinks.append(Display(contract, method, stop_display))
     return sinks
 
 
-def _text_sink(contract: Contract, threshold: float, *, json_lines: bool, live: bool) -> Sink:
+def _text_sink(contract: Contract, method: Method, *, json_lines: bool, live: bool) -> Sink:
     if json_lines:
         from stan_edge.sinks.json_lines import JsonLines
 
@@ -133,4 +132,4 @@ def _text_sink(contract: Contract, threshold: float, *, json_lines: bool, live: 
 
     from stan_edge.sinks.console import ConsoleView
 
-    return ConsoleView(Console(), contract, threshold)
+    return ConsoleView(Console(), contract, method)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stan_edge.contract import Contract
+from stan_edge.contract import Contract, Method
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.timeline import TimelineFrame
@@ -23,10 +23,10 @@ SHOWN_EVENTS = 6
 class ConsoleView(Sink):
     """On a terminal a view that is redrawn in place; piped, a line per event and a summary."""
 
-    def __init__(self, console: Console, contract: Contract, threshold: float) -> None:
+    def __init__(self, console: Console, contract: Contract, method: Method) -> None:
         self._console = console
         self._contract = contract
-        self._threshold = threshold
+        self._threshold = contract.methods[method].threshold
         self._start: Start | None = None
         self._window: WindowResult | None = None
         self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)

@@ -8,7 +8,7 @@ import threading
 
 import cv2
 
-from stan_edge.contract import Contract
+from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
@@ -31,10 +31,10 @@ class Display(Sink):
         ConfigError: there is no screen.
     """
 
-    def __init__(self, contract: Contract, threshold: float, stop: threading.Event) -> None:
+    def __init__(self, contract: Contract, method: Method, stop: threading.Event) -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise ConfigError("--display: there is no screen here; leave it out or use --save-video.")
-        self._annotator = Annotator(contract, threshold)
+        self._annotator = Annotator(contract, method)
         self._stop = stop
 
     def frame(self, frame: Frame, region: Region) -> None:

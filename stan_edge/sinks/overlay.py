@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.contract import Contract
+from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
@@ -40,9 +40,10 @@ class _Heat:
 class Annotator:
     """Keeps what windows and timeline said lately, and draws it on frames."""
 
-    def __init__(self, contract: Contract, threshold: float) -> None:
+    def __init__(self, contract: Contract, method: Method) -> None:
         self._contract = contract
-        self._threshold = threshold
+        self._method = contract.methods[method]
+        self._threshold = self._method.threshold
         self._heats: dict[int, _Heat] = {}  # by frame index
         self._results: deque[WindowResult] = deque(maxlen=64)
         self._timeline: deque[TimelineFrame] = deque(maxlen=round(2 * SHOWN_S / contract.input.tick_s))
@@ -51,6 +52,9 @@ class Annotator:
         self._results.append(result)
         if result.label == self._contract.background or result.probability is None:
             return
+        # the map may end before the network's picture does, where its side is no multiple of the cell
+        covered = explanation.map.shape[-1] * self._method.cell_px / self._contract.input.size_px
+        square = replace(square, side_px=round(square.side_px * covered))
         for sample, heat in zip(window.samples, explanation.map, strict=True):
             known = self._heats.get(sample.frame.index)
             if known is None or known.probability < result.probability:
@@ -119,14 +123,14 @@ class OverlayVideo(Sink):
         ConfigError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, contract: Contract, threshold: float) -> None:
+    def __init__(self, path: Path, contract: Contract, method: Method) -> None:
         if path.suffix.lower() != ".mp4":
             raise ConfigError(f"--save-video {path}: only .mp4 can be written; give a name that ends in .mp4.")
         if not path.parent.is_dir():
             raise ConfigError(f"--save-video {path}: the folder {path.parent} does not exist; make it first.")
         self._path = path
         self._part = path.with_suffix(".part.mp4")
-        self._annotator = Annotator(contract, threshold)
+        self._annotator = Annotator(contract, method)
         self._waiting: deque[tuple[Frame, Image, float, Region]] = deque()
         self._writer: cv2.VideoWriter | None = None
 

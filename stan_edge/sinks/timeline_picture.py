@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stan_edge.contract import Contract
+from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.person import Region
 from stan_edge.records import Event, Record
@@ -32,14 +32,14 @@ class TimelinePicture(Sink):
         ConfigError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, contract: Contract, threshold: float) -> None:
+    def __init__(self, path: Path, contract: Contract, method: Method) -> None:
         if path.suffix.lower() != ".png":
             raise ConfigError(f"--save-timeline {path}: only .png can be written; give a name that ends in .png.")
         if not path.parent.is_dir():
             raise ConfigError(f"--save-timeline {path}: the folder {path.parent} does not exist; make it first.")
         self._path = path
         self._contract = contract
-        self._threshold = threshold
+        self._threshold = contract.methods[method].threshold
         self._frames: deque[TimelineFrame] = deque(maxlen=round(KEPT_S / contract.input.tick_s))
         self._recent: deque[tuple[int, Image]] = deque()  # until their importance is final
         self._best: list[tuple[TimelineFrame, Image]] = []

@@ -17,6 +17,7 @@ def spec(**changes: object) -> MethodSpec:
         "class_specific": True,
         "dealias": True,
         "profile": (1.0,) * 20,
+        "cell_px": 16,
         "scale": (1.0, 9.0),
         "threshold": 0.5,
     }

@@ -72,7 +72,7 @@ def test_an_overlay_video_holds_every_frame_that_was_shown(
     play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path, script_ends: list[Step]
 ) -> None:
     path = tmp_path / "seen.mp4"
-    play([*scene, *script_ends], OverlayVideo(path, tiny_bundle.contract, 0.5))
+    play([*scene, *script_ends], OverlayVideo(path, tiny_bundle.contract, "vanilla"))
     frames = frames_of(path)
     assert len(frames) == FRAMES
     assert frames[0].shape == (WIDTH_PX + STRIP_PX, WIDTH_PX, 3)
@@ -85,7 +85,7 @@ def test_a_timeline_picture_can_be_looked_at(
     play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     path = tmp_path / "timeline.png"
-    play(scene, TimelinePicture(path, tiny_bundle.contract, 0.1))
+    play(scene, TimelinePicture(path, tiny_bundle.contract, "vanilla"))
     picture = cv2.imread(str(path))
     assert picture.shape[1] == 1280
     red = (picture == (52, 64, 235)).all(axis=-1)
@@ -97,8 +97,8 @@ def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
     play: Callable[..., None], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     sinks = (
-        OverlayVideo(tmp_path / "seen.mp4", tiny_bundle.contract, 0.5),
-        TimelinePicture(tmp_path / "timeline.png", tiny_bundle.contract, 0.5),
+        OverlayVideo(tmp_path / "seen.mp4", tiny_bundle.contract, "vanilla"),
+        TimelinePicture(tmp_path / "timeline.png", tiny_bundle.contract, "vanilla"),
     )
     with pytest.raises(SourceConnectError):
         play([Fail(SourceConnectError("Nobody answers."))], *sinks)
@@ -118,14 +118,14 @@ def test_a_file_that_cannot_be_written_is_refused_by_its_flag(
     tiny_bundle: Bundle, tmp_path: Path, sink: type, name: str, says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):
-        sink(tmp_path / name, tiny_bundle.contract, 0.5)
+        sink(tmp_path / name, tiny_bundle.contract, "vanilla")
 
 
 def test_piped_output_is_a_headline_a_line_per_event_and_a_summary(
     play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle
 ) -> None:
     out = io.StringIO()
-    play([*scene, FAILS], ConsoleView(Console(file=out, width=200), tiny_bundle.contract, 0.5))
+    play([*scene, FAILS], ConsoleView(Console(file=out, width=200), tiny_bundle.contract, "vanilla"))
     first, *events, last = out.getvalue().splitlines()
     assert first == "room  tiny on onnxruntime f32, vanilla, blend view"
     assert len(events) == 2
@@ -139,7 +139,7 @@ def test_on_a_terminal_the_view_is_redrawn_and_the_summary_stays(
 ) -> None:
     out = io.StringIO()
     console = Console(file=out, width=120, force_terminal=True, color_system=None)
-    play(scene, ConsoleView(console, tiny_bundle.contract, 0.5))
+    play(scene, ConsoleView(console, tiny_bundle.contract, "vanilla"))
     assert "13 of 13 windows explained; end of stream" in out.getvalue()
     assert "falling" in out.getvalue()
 

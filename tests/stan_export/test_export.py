@@ -37,7 +37,7 @@ def test_calibration_gives_every_method_a_scale_and_says_how_good_its_threshold_
     for method in METHODS:
         spec = tiny_bundle.contract.methods[method]
         assert spec.scale is not None
-        assert "on the 6 windows it was chosen on" in tiny_bundle.contract.provenance[f"calibration_{method}"]
+        assert "where it was chosen (6 windows)" in tiny_bundle.contract.provenance[f"calibration_{method}"]
 
 
 def test_without_calibration_no_method_claims_a_scale(uncalibrated: Bundle) -> None:
