@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from torch import nn
 
 from stan_edge.backends import Backend, open_backend
 from stan_edge.bundle import Bundle, open_bundle
@@ -21,6 +20,7 @@ from stan_export.export import export
 from stan_train.checkpoint import Checkpoint, save_checkpoint
 from stan_train.fit import normalize
 from stan_train.model import Stan, StanConfig
+from tests.stan_export.conftest import trained_size
 
 settings.register_profile("repeatable", derandomize=True, database=None, max_examples=40, deadline=None)
 settings.load_profile("repeatable")
@@ -65,19 +65,7 @@ def noisy() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def tiny_model(input_spec: InputSpec, noisy: Callable[..., np.ndarray]) -> Stan:
-    config = StanConfig(classes=5, dims=(8, 16, 32, 32), depths=(1, 1, 1, 1), head_dim=16)
-    draw = torch.Generator().manual_seed(0)
-    model = Stan(config).eval().requires_grad_(False)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm3d | nn.LayerNorm):
-            module.weight.uniform_(0.5, 1.5, generator=draw)
-            module.bias.normal_(0, 0.2, generator=draw)
-        if isinstance(module, nn.BatchNorm3d):
-            module.running_mean.normal_(0, 0.3, generator=draw)
-            module.running_var.uniform_(0.5, 1.5, generator=draw)
-        if isinstance(module, nn.Linear | nn.Conv3d):
-            module.weight.normal_(0, module.weight[0].numel() ** -0.5, generator=draw)
-            module.bias.normal_(0, 0.1, generator=draw)
+    model = trained_size(StanConfig(classes=5, dims=(8, 16, 32, 32), depths=(1, 1, 1, 1), head_dim=16))
     clips = torch.from_numpy(np.stack([noisy(20, level, 1, 64, 64) for level in (DARK, BRIGHT)]))
     dark, bright = model.features(normalize(clips, input_spec)).mean((2, 3, 4))
     apart, middle = bright - dark, (bright + dark) / 2

@@ -116,8 +116,8 @@ def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -
         methods[method] = found.spec
         figures = (
             f"threshold {found.spec.threshold:.2f} flags {found.recall:.0%} of the important and "
-            f"{found.false_flags:.0%} of the other frames where it was chosen ({len(windows.labels)} windows); F1 {found.f1:.3f} "
-            f"(all flagged: {found.f1_all_positive:.3f})"
+            f"{found.false_flags:.0%} of the other frames where it was chosen ({len(windows.labels)} windows); "
+            f"F1 {found.f1:.3f} (all flagged: {found.f1_all_positive:.3f})"
         )
         provenance[f"calibration_{method}"] = figures
         console.print(f"{method}: {figures}", highlight=False)

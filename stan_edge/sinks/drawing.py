@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge.errors import ConfigError
 from stan_edge.views import Image, Square
 
 RED, GREEN, CYAN, GRAY, WHITE, DARK = (
@@ -19,6 +21,18 @@ RED, GREEN, CYAN, GRAY, WHITE, DARK = (
     (24, 26, 30),
 )
 """RGB, as everything here."""
+
+
+def check_output(path: Path, flag: str, suffix: str) -> None:
+    """Refuse a file that cannot be written before anything runs.
+
+    Raises:
+        ConfigError: another suffix, or a folder that is not there.
+    """
+    if path.suffix.lower() != suffix:
+        raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
 
 
 def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int, int], scale: float = 0.5) -> None:

@@ -16,7 +16,19 @@ from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.records import WindowResult
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, scale_to
+from stan_edge.sinks.drawing import (
+    CYAN,
+    DARK,
+    GRAY,
+    GREEN,
+    RED,
+    WHITE,
+    add_heat,
+    check_output,
+    draw_bars,
+    put_text,
+    scale_to,
+)
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image, Square
@@ -124,10 +136,7 @@ class OverlayVideo(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        if path.suffix.lower() != ".mp4":
-            raise ConfigError(f"--save-video {path}: only .mp4 can be written; give a name that ends in .mp4.")
-        if not path.parent.is_dir():
-            raise ConfigError(f"--save-video {path}: the folder {path.parent} does not exist; make it first.")
+        check_output(path, "--save-video", ".mp4")
         self._path = path
         self._part = path.with_suffix(".part.mp4")
         self._annotator = Annotator(contract, method)

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 
 from stan_edge.contract import Contract, Method
-from stan_edge.errors import ConfigError
 from stan_edge.person import Region
 from stan_edge.records import Event, Record
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import DARK, GRAY, RED, WHITE, draw_bars, put_text, scale_to
+from stan_edge.sinks.drawing import DARK, GRAY, RED, WHITE, check_output, draw_bars, put_text, scale_to
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image
@@ -33,10 +32,7 @@ class TimelinePicture(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        if path.suffix.lower() != ".png":
-            raise ConfigError(f"--save-timeline {path}: only .png can be written; give a name that ends in .png.")
-        if not path.parent.is_dir():
-            raise ConfigError(f"--save-timeline {path}: the folder {path.parent} does not exist; make it first.")
+        check_output(path, "--save-timeline", ".png")
         self._path = path
         self._contract = contract
         self._threshold = contract.methods[method].threshold
