@@ -12,6 +12,7 @@ import psutil
 
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
+from stan_edge.errors import SourceDecodeError
 from stan_edge.explainer import Explainer
 from stan_edge.person import MediapipeDetector, PersonTracker
 from stan_edge.runtime import Runtime, StageTimes
@@ -92,6 +93,8 @@ def measure(
         )
         if detector:
             detector.close()
+        if end.failed:
+            raise SourceDecodeError(end.reason)
         if number == 0:
             continue
         wall_s += time.perf_counter() - started_s
@@ -131,7 +134,7 @@ def print_report(report: BenchReport, *, as_json: bool) -> None:
 
     console = Console()
     for name, value in report.conditions.items():
-        console.print(f"{name:13s} {value}", highlight=False)
+        console.print(f"{name:13s} {value}", highlight=False, markup=False)
     table = Table("stage", "n", *("p50", "p90", "p95", "p99", "max"), title="milliseconds")
     for stage, found in summary.items():
         cells = ("-" if value is None else f"{value:.2f}" for value in found.values())

@@ -84,13 +84,13 @@ def _backends() -> list[Finding]:
             except BackendError as error:
                 findings.append(Finding(what, False, str(error), needed=False))
             except StanEdgeError as error:
-                findings.append(Finding(what, False, str(error)))
+                findings.append(Finding(what, False, str(error), needed=False))
             else:
                 errors = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
-                findings.append(Finding(what, row.passed, f"{backend.version}, {errors}"))
-    if not any(finding.works for finding in findings):
-        findings.append(Finding("backend", False, "none works; run: pip install 'stan-edge[openvino]'"))
-    return findings
+                findings.append(Finding(what, row.passed, f"{backend.version}, {errors}", needed=False))
+    works = [finding.what for finding in findings if finding.works and finding.what.endswith("f32")]
+    text = f"{works[0]} is used by default" if works else "none works; run: pip install 'stan-edge[openvino]'"
+    return [*findings, Finding("backend", bool(works), text)]
 
 
 def _cameras() -> Finding:

@@ -29,10 +29,12 @@ class _Candidate:
     """Capture times of the first and last important frame, final or not."""
 
     def note(self, frames: list[FrameScore], threshold: float) -> None:
+        # a slow camera's frame serves two ticks, and one of them may fall short
+        flagged = {frame.index for frame in frames if frame.score is not None and frame.score >= threshold}
         for frame in frames:
             if frame.score is not None and frame.score >= threshold:
                 self.scores[frame.index] = FrameScore(frame.t_s, frame.index, frame.score, True)
-            else:
+            elif frame.index not in flagged:
                 self.scores.pop(frame.index, None)
         if self.scores:
             times = [frame.t_s for frame in self.scores.values()]
@@ -54,10 +56,11 @@ class EventDetector:
     valid never start one.
     """
 
-    def __init__(self, camera: str, contract: Contract, threshold: float) -> None:
+    def __init__(self, camera: str, contract: Contract, threshold: float, hop_s: float) -> None:
         self._camera = camera
         self._spec = contract.events
         self._threshold = threshold
+        self._hop_s = hop_s
         self._alarms = contract.alarms
         self._active: dict[str, _Candidate] = {}
         self._announced = 0
@@ -73,10 +76,10 @@ class EventDetector:
         """
         events = []
         for label in self._alarms:
-            probability = (result.probabilities or {}).get(label, 0.0)
+            probability = None if result.probabilities is None else result.probabilities.get(label, 0.0)
             candidate = self._active.get(label)
             if candidate is None:
-                if probability < self._spec.enter:
+                if probability is None or probability < self._spec.enter:
                     continue
                 span_s = (result.t_start_s, result.t_end_s)
                 candidate = self._active[label] = _Candidate(-1, label, span_s, result.t_end_s, probability)
@@ -94,18 +97,23 @@ class EventDetector:
         self._active.clear()
         return ended
 
-    def _advance(self, candidate: _Candidate, probability: float, now_s: float) -> list[Event]:
-        if probability >= self._spec.leave:
+    def _advance(self, candidate: _Candidate, probability: float | None, now_s: float) -> list[Event]:
+        """Args:
+        probability: None for a window without a verdict, which neither confirms nor contradicts.
+        """
+        announced = candidate.announced_s is not None
+        if probability is not None and probability >= self._spec.leave:
             candidate.last_above_s = now_s
             candidate.peak = max(candidate.peak, probability)
-        elif candidate.announced_s is None:
+        elif (probability is not None and not announced) or (
+            now_s - candidate.last_above_s >= self._spec.merge_gap_s - 1e-9
+        ):
             del self._active[candidate.label]
-            return []
-        elif now_s - candidate.last_above_s >= self._spec.merge_gap_s - 1e-9:
-            del self._active[candidate.label]
-            return [self._event(candidate, "end")]
+            return [self._event(candidate, "end")] if announced else []
         if candidate.announced_s is None:
-            if now_s - candidate.first_window_s[1] < self._spec.min_duration_s - 1e-9:
+            # each window vouches for one hop, so that a large hop does not ask for more than a small one
+            lasted_s = candidate.last_above_s - candidate.first_window_s[1] + self._hop_s
+            if lasted_s < self._spec.min_duration_s - 1e-9:
                 return []
             candidate.number = self._announced
             candidate.announced_s = now_s

@@ -91,7 +91,7 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
         ParityError: the backend misses the tolerance.
     """
     memory = _memory_path(bundle, backend, explainer.method)
-    if memory.is_file():
+    if memory is not None and os.access(memory, os.R_OK):
         return
     row = replay(bundle, backend, explainer)
     if not row.passed:
@@ -101,6 +101,8 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
             f"{row.logits_error:.1e} in logits, allowed are {row.tolerance:.0e}; "
             "choose another --backend or --precision."
         )
+    if memory is None:
+        return
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(row.__dict__) + "\n", encoding="utf-8")
@@ -108,10 +110,13 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
         return  # a read-only home only means that the replay runs again next time
 
 
-def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path:
-    """One small file per (bundle, engine, version, precision, processor, method) that has passed."""
+def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path | None:
+    """One small file per (bundle, engine, version, precision, machine, method) that has passed; None without a home."""
     key = "|".join(
-        (bundle.digest, backend.name, backend.version, backend.precision, backend.device, platform.processor(), method)
+        (bundle.digest, backend.name, backend.version, backend.precision, backend.device, platform.node(), method)
     )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
     return cache / "stan-edge" / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

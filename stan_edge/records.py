@@ -146,6 +146,14 @@ class End:
 Record = Start | WindowResult | Event | End
 
 
-def to_line(record: Record, at: str | None = None) -> str:
-    """One JSON line; `at` is the wall-clock time of live sources."""
-    return json.dumps(record.to_json() | ({} if at is None else {"at": at}), ensure_ascii=False, allow_nan=False)
+def to_line(record: Record, at: str | None = None, *, fallback: bool = False) -> str:
+    """One JSON line.
+
+    Args:
+        at: wall-clock time, for live sources.
+        fallback: another backend than the one asked for made it; then every line says so.
+    """
+    extra: dict[str, Any] = {} if at is None else {"at": at}
+    if fallback:
+        extra["fallback"] = True
+    return json.dumps(record.to_json() | extra, ensure_ascii=False, allow_nan=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
-from stan_edge.errors import SourceError
+from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import Explainer, Explanation
 from stan_edge.person import PersonTracker
 from stan_edge.records import End, Record, Start
@@ -42,7 +42,6 @@ class Runtime:
     """Runs one source through one model until the source ends or `stop` is set.
 
     Args:
-        tracker: finds the person; None takes the whole frame.
         stages: receives the time of each stage when given.
     """
 
@@ -66,11 +65,14 @@ class Runtime:
         self._stages = stages
 
     def run(self, source: Source, tracker: PersonTracker | None) -> End:
-        """Process a source to its end. Every frame that was read is finished and written, also on `stop` and
-        when the source fails on the way (then `failed` is set).
+        """Process a source to its end. What was taken from it is finished and written, also on `stop` and when
+        something fails on the way (then `failed` is set). The source is closed.
+
+        Args:
+            tracker: finds the person; None takes the whole frame.
 
         Raises:
-            SourceError: the source gave no frame at all; nothing has been written.
+            StanEdgeError: the source gave no frame at all; nothing has been written.
         """
         try:
             return self._run(source, tracker)
@@ -82,7 +84,7 @@ class Runtime:
     def _run(self, source: Source, tracker: PersonTracker | None) -> End:
         stream = Stream(source.name, self._bundle.contract, self._explainer.method, self._hop_s, tracker, source.live)
         reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
-        failure: SourceError | None = None
+        failure: StanEdgeError | None = None
         frames = 0
         try:
             while (frame := self._next(source, reader)) is not None:
@@ -92,12 +94,11 @@ class Runtime:
                 anchor_s = reader.anchor_s if reader else None
                 arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
                 self._feed(stream, frame, arrived_s, live=source.live)
-        except SourceError as error:
+        except StanEdgeError as error:
             if frames == 0:
+                (reader or source).close()
                 raise
             failure = error
-        finally:
-            (reader or source).close()
         if frames == 0:
             self._record(self._start(source))
         self._finish(stream)
@@ -112,14 +113,17 @@ class Runtime:
         self._record(end)
         for sink in self._sinks:
             sink.close()
+        (reader or source).close()  # last: a stalled camera takes seconds to let go
         return end
 
     def _next(self, source: Source, reader: Reader | None) -> Frame | None:
         """The next frame; None at the end of the stream or when the user wants to stop."""
         while not self._stop.is_set():
             frame = reader.get(POLL_S) if reader else source.read()
-            if frame is not None or reader is None or reader.ended:
+            if frame is not None or reader is None:
                 return frame
+            if reader.ended:
+                return reader.get(0)  # raises if the source failed after the wait above
         return None
 
     def _finish(self, stream: Stream) -> None:

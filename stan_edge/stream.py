@@ -48,7 +48,7 @@ class Stream:
         self._tracker = tracker
         self._windower = Windower(contract.input, hop_s, live=live)
         self._timeline = Timeline(contract.background, self._windower.hop_ticks)
-        self._events = EventDetector(camera, contract, self._method.threshold)
+        self._events = EventDetector(camera, contract, self._method.threshold, hop_s)
         self.counts = WindowCounts()
 
     def feed(self, frame: Frame) -> tuple[Region, list[Window]]:

@@ -79,6 +79,7 @@ def cut_square(image: Image, square: Square, size_px: int) -> Image:
     scale = size_px / square.side_px
     left, right = round((x0 - square.x_px) * scale), round((x1 - square.x_px) * scale)
     top, bottom = round((y0 - square.y_px) * scale), round((y1 - square.y_px) * scale)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)  # a sliver still fills a pixel
     view = np.zeros((size_px, size_px, 3), np.uint8)
     # INTER_AREA averages when shrinking and is bilinear when enlarging: no aliasing for far or near people
     view[top:bottom, left:right] = cv2.resize(

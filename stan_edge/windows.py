@@ -7,18 +7,20 @@ the tick, so that overlapping windows hold the very same frames and each frame i
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
 from stan_edge.person import Region
-from stan_edge.sources import Frame
+from stan_edge.sources import Frame, Image
 
 MAX_SHIFT_S = 0.15
-"""Farthest a frame may lie from its tick: a camera of 4 frames a second is too slow for a 10 Hz grid."""
+"""Farthest a frame may lie from its tick: a camera below 3.3 frames a second is too slow for a 10 Hz grid."""
 FREEZE_S = 1.0
 """Identical pictures from a camera for this long mean that it hangs, not that the room is still: sensors are noisy."""
 BLACK_LEVEL = 8
@@ -35,6 +37,16 @@ class Sample:
     shift_s: float
     """Distance between the frame's capture time and its tick."""
 
+    @cached_property
+    def is_black(self) -> bool:
+        """True when the picture shows nothing."""
+        return bool(np.percentile(self.thinned, 99) < BLACK_LEVEL)
+
+    @cached_property
+    def thinned(self) -> Image:
+        """Every eighth pixel, kept, because up to `frames / hop` windows ask for it."""
+        return self.frame.image[::8, ::8].copy()
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -45,7 +57,7 @@ class Window:
     t_end_s: float
     samples: tuple[Sample, ...]
     reason: str | None
-    """Why the window must not be believed (gap, frozen, black); None for a valid one."""
+    """Why the window must not be believed (gap, resized, black, frozen); None for a valid one."""
 
 
 class Sampler:
@@ -105,7 +117,7 @@ class Windower:
     def finish(self) -> list[Window]:
         """Windows still due at the end of a stream.
 
-        A stream shorter than one window gives one window that repeats its last frame, as training does.
+        A stream shorter than one window gives one window that repeats its last frame.
         """
         windows = self._take(self._sampler.finish())
         if self._number == 0 and not windows and self._samples:
@@ -133,8 +145,10 @@ class Windower:
     def _reason(self, samples: tuple[Sample, ...]) -> str | None:
         if max(sample.shift_s for sample in samples) > MAX_SHIFT_S:
             return "gap"
+        if len({sample.frame.image.shape for sample in samples}) > 1:
+            return "resized"
         if self._live:
-            if any(is_black(sample.frame) for sample in samples):
+            if any(sample.is_black for sample in samples):
                 return "black"
             if _longest_freeze_s(samples) >= FREEZE_S:
                 return "frozen"
@@ -147,7 +161,7 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
     Raises:
         ConfigError: it is not a positive multiple of the tick, or leaves frames between windows.
     """
-    ticks = round(hop_s / spec.tick_s)
+    ticks = round(hop_s / spec.tick_s) if math.isfinite(hop_s) else 0
     if not 1 <= ticks <= spec.frames or abs(ticks * spec.tick_s - hop_s) > 1e-6:
         raise ConfigError(
             f"--hop {hop_s:g}: must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s."
@@ -155,17 +169,12 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
     return ticks
 
 
-def is_black(frame: Frame) -> bool:
-    """True when the picture shows nothing; every eighth pixel is looked at."""
-    return bool(np.percentile(frame.image[::8, ::8], 99) < BLACK_LEVEL)
-
-
 def _longest_freeze_s(samples: tuple[Sample, ...]) -> float:
     """Longest time over which different frames hold the same picture (every eighth pixel is compared)."""
     longest_s = since_s = 0.0
     for before, after in itertools.pairwise(samples):
         step_s = after.frame.t_capture_s - before.frame.t_capture_s
-        same = np.array_equal(before.frame.image[::8, ::8], after.frame.image[::8, ::8])
+        same = np.array_equal(before.thinned, after.thinned)
         since_s = since_s + step_s if same else 0.0
         longest_s = max(longest_s, since_s)
     return longest_s

@@ -125,7 +125,8 @@ def calibrate(
     if truth.all() or not truth.any():
         raise ConfigError("The windows that show an activity need both important frames and others; add such windows.")
     separation = [(scores[truth] >= t).mean() - (scores[~truth] >= t).mean() for t in THRESHOLDS]
-    threshold = float(THRESHOLDS[int(np.argmax(separation))])
+    # a method that separates nothing shall flag as little as possible, not everything
+    threshold = float(THRESHOLDS[int(np.argmax(separation))]) if max(separation) > 0 else 1.0
     flagged = scores >= threshold
     return Calibration(
         spec=spec.model_copy(update={"threshold": threshold}),

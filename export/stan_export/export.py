@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from stan_export.graphs import export_graphs
 from stan_export.parity import record
 from stan_train.checkpoint import Checkpoint, load_checkpoint
 
-EVENTS = EventSpec(enter=0.6, leave=0.35, min_duration_s=0.2, merge_gap_s=1.0)
+EVENTS = EventSpec(enter=0.6, leave=0.35, min_duration_s=0.4, merge_gap_s=1.0)
 HOP_TICKS = 2
 CHECKPOINT_DIGEST = "checkpoint_sha256"
 
@@ -43,16 +43,13 @@ def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force:
     checkpoint = load_checkpoint(checkpoint_path)
     beside = checkpoint_path.with_name("calibration.npz")
     source = _read_source(calibration or (beside if beside.is_file() else None), checkpoint, checkpoint_path)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        part = Path(scratch) / "new"
+        part.mkdir()
         _write(part, checkpoint, checkpoint_path, source, Console())
         if out.exists():
-            shutil.rmtree(out)
+            out.replace(Path(scratch) / "old")
         part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _read_source(
@@ -95,7 +92,7 @@ def _write(
         console.print("no calibration windows: importance will be relative within each window", style="yellow")
     elif isinstance(source, Bundle):
         _seal(folder, _calibrated_before(contract, source.contract))
-        console.print(f"calibration: as in {source.folder}")
+        console.print(f"calibration: as in {source.folder}", markup=False)
     else:
         _seal(folder, _calibrated(open_bundle(folder), source, console))
     _prove(open_bundle(folder), console)
@@ -120,7 +117,7 @@ def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -
             f"F1 {found.f1:.3f} (all flagged: {found.f1_all_positive:.3f})"
         )
         provenance[f"calibration_{method}"] = figures
-        console.print(f"{method}: {figures}", highlight=False)
+        console.print(f"{method}: {figures}", highlight=False, markup=False)
     return contract.model_copy(update={"methods": methods, "provenance": provenance})
 
 
@@ -155,11 +152,11 @@ def _prove(bundle: Bundle, console: Console) -> None:
         try:
             backend = open_backend(name)
         except BackendUnavailableError as error:
-            console.print(f"not checked: {error}", style="dim", highlight=False)
+            console.print(f"not checked: {error}", style="dim", highlight=False, markup=False)
             continue
         for method in METHODS:
             row = replay(bundle, backend, Explainer(bundle, backend, method))
             figures = f"{name} {method}: frame scores {row.scores_error:.1e}, logits {row.logits_error:.1e}"
             if not row.passed:
                 raise ParityError(f"{figures} exceed {row.tolerance:.0e}; the bundle was not written.")
-            console.print(f"{figures} of float64", highlight=False)
+            console.print(f"{figures} of float64", highlight=False, markup=False)

@@ -78,21 +78,10 @@ def open_backend(
     raise BackendUnavailableError(" ".join(problems))
 
 
-def available_backends() -> dict[str, str]:
-    """Every backend with its version, or with the sentence that says why it is not there."""
-    found = {}
-    for name in BACKENDS:
-        try:
-            found[name] = open_backend(name).version
-        except BackendUnavailableError as error:
-            found[name] = str(error)
-    return found
-
-
 def _factory(name: str) -> Callable[[str, int], Backend]:
     try:
         return import_module(f"stan_edge.backends.{name}_backend").open_engine
     except ImportError as error:
         raise BackendUnavailableError(
-            f"Backend {name} is not installed; run: pip install 'stan-edge[{BACKENDS[name]}]'."
+            f"Backend {name} cannot be imported ({error}); run: pip install 'stan-edge[{BACKENDS[name]}]'."
         ) from error

@@ -53,7 +53,10 @@ class OpenVinoBackend:
 def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:
     """Raises BackendUnavailableError when this processor cannot compute at the precision."""
     core = ov.Core()
-    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    try:
+        can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except RuntimeError as error:
+        raise BackendUnavailableError("OpenVINO finds no CPU plugin; install openvino again.") from error
     if CAPABILITY[precision] not in can:
         raise BackendUnavailableError(f"Backend openvino cannot compute in {precision} on this processor; use f32.")
     return OpenVinoBackend(core, precision, threads)

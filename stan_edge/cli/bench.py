@@ -30,7 +30,7 @@ def command(
     method: MethodName = "vanilla",
     crop: CropText = None,
     person: Person = True,
-    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Times the video is run.")] = 3,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Times the video is run.")] = 5,
     json_out: Annotated[bool, typer.Option("--json", help="All raw values as JSON.")] = False,
 ) -> None:
     """Run a video from decoding to events and print the time of each stage."""

@@ -7,6 +7,7 @@ def command() -> None:
     """Say what works on this machine, and what to install for the rest."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from stan_edge.doctor import examine
 
@@ -14,7 +15,7 @@ def command() -> None:
     findings = examine()
     for finding in findings:
         mark = "[green]✓[/]" if finding.works else "[bold red]✗[/]" if finding.needed else "[yellow]-[/]"
-        table.add_row(mark, finding.what, finding.found)
+        table.add_row(mark, finding.what, Text(finding.found))
     Console().print(table, highlight=False)
     if any(finding.needed and not finding.works for finding in findings):
         from stan_edge.errors import ConfigError

@@ -52,6 +52,8 @@ def command(
 ) -> None:
     """Watch a camera or a video: what is happening, and which frames say so."""
     spec = _one_source(source, camera, demo=demo)
+    if save_video and save_video.exists() and Path(spec).exists() and save_video.samefile(spec):
+        raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
 
     from stan_edge.backends import open_backend
     from stan_edge.bundle import open_bundle, shipped_bundle
@@ -69,18 +71,17 @@ def command(
     hop_ticks(contract.input, hop_s)
     stop = threading.Event()
     sinks = _picture_sinks(contract, chosen, save_video, save_timeline, stop if display else None)
-    opened = open_source(spec, crop=Crop.parse(crop) if crop else None, realtime=realtime)
-    detector: MediapipeDetector | None = None
+    cropped = Crop.parse(crop) if crop else None
+    _stop_on_signals(stop)
+    engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
+    explainer = Explainer(bundle, engine, chosen)
+    require_parity(bundle, engine, explainer)
+    detector = MediapipeDetector() if person else None
+    # last, because a camera that nobody reads piles up old frames
+    opened = open_source(spec, crop=cropped, realtime=realtime)
     try:
-        engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
-        explainer = Explainer(bundle, engine, chosen)
-        require_parity(bundle, engine, explainer)
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=opened.live))
-        detector = MediapipeDetector() if person else None
         tracker = PersonTracker(detector) if detector else None
-        # what is in flight is finished and written, then the exit code is 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, stop=stop).run(opened, tracker)
     finally:
         opened.close()
@@ -89,6 +90,19 @@ def command(
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
         raise typer.Exit(FAILED)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """The first signal ends the run: what is in flight is finished and written, and the exit code is 0.
+    A second one kills, as usual, should a native call hang."""
+
+    def handle(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
 
 
 def _one_source(source: str | None, camera: str | None, *, demo: bool) -> str:

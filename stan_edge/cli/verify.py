@@ -41,18 +41,19 @@ def command(
         console = Console()
         table = Table("backend", "precision", "method", "logits", "frame scores", "map", "allowed", "")
         for row in rows:
-            verdict = "[green]ok[/]" if row.passed else "[bold red]FAILED[/]"
+            verdict = "[green]ok[/]" if row.passed else "[bold red]REFUSED[/]"
             errors = (f"{error:.1e}" for error in (row.logits_error, row.scores_error, row.map_error))
             table.add_row(row.backend, row.precision, row.method, *errors, f"{row.tolerance:.0e}", verdict)
         console.print(f"{opened.contract.name}  {opened.digest}", highlight=False)
         console.print("Largest error over the largest float64 reference value of each recording:")
         console.print(table)
         for sentence in absent:
-            console.print(f"not checked: {sentence}", style="dim", highlight=False)
-    failed = [f"{row.backend} {row.precision} {row.method}" for row in rows if not row.passed]
+            console.print(f"not checked: {sentence}", style="dim", highlight=False, markup=False)
+    # reduced precision that misses is refused by `run`, and that is all; f32 that misses means a broken engine
+    failed = [f"{row.backend} {row.method}" for row in rows if row.precision == "f32" and not row.passed]
     if failed or not rows:
         raise ParityError(
-            f"Parity is missed by {', '.join(failed)}; do not use it with this model."
+            f"f32 misses parity on {', '.join(failed)}; do not use it with this model."
             if failed
             else "No backend is installed; run: pip install 'stan-edge[openvino]'."
         )

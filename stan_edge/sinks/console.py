@@ -85,10 +85,10 @@ class ConsoleView(Sink):
         if self._window:
             parts += [self._state(self._window), self._probabilities(self._window)]
         bar = Text("importance  ")
-        for value, important in self._importance:
+        for value, important in list(self._importance):  # drawn in another thread
             bar.append(BLOCKS[min(int(value * 8 + 0.5), 8)], "bold red" if important else "cyan")
         parts.append(bar)
-        parts += [_event_line(event) for event in self._events if event.phase != "end"]
+        parts += [_event_line(event) for event in list(self._events) if event.phase != "end"]
         return Group(*parts)
 
     def _state(self, window: WindowResult) -> Text:

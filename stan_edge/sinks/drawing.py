@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,12 +28,14 @@ def check_output(path: Path, flag: str, suffix: str) -> None:
     """Refuse a file that cannot be written before anything runs.
 
     Raises:
-        ConfigError: another suffix, or a folder that is not there.
+        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
     """
     if path.suffix.lower() != suffix:
         raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
     if not path.parent.is_dir():
         raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
 
 
 def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int, int], scale: float = 0.5) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TextIO
 
-from stan_edge.records import Record, to_line
+from stan_edge.records import Record, Start, to_line
 from stan_edge.sinks import Sink
 
 
@@ -19,7 +19,10 @@ class JsonLines(Sink):
     def __init__(self, out: TextIO, *, live: bool) -> None:
         self._out = out
         self._live = live
+        self._fallback = False
 
     def record(self, record: Record) -> None:
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds") if self._live else None
-        print(to_line(record, at), file=self._out, flush=True)
+        if isinstance(record, Start):
+            self._fallback = record.fallback
+        print(to_line(record, at, fallback=self._fallback), file=self._out, flush=True)

@@ -37,6 +37,8 @@ from stan_edge.windows import Window
 WIDTH_PX = 640
 STRIP_PX = 64
 SHOWN_S = 8.0
+SHOWN_DELAY_S = 0.5
+"""How far outside a window its label is still shown; beyond, there is no verdict."""
 LOOKAHEAD_S = 2.0
 """A written frame waits for this much of what comes after it in the strip."""
 
@@ -84,11 +86,12 @@ class Annotator:
     def draw(self, image: Image, scale: float, t_s: float, region: Region) -> Image:
         """Annotate a frame that was taken at `t_s`; returns a new image, `STRIP_PX` higher."""
         tick = min(self._timeline, key=lambda frame: abs(frame.t_s - t_s), default=None)
-        tick_s = self._contract.input.tick_s
-        if tick and abs(tick.t_s - t_s) > tick_s:
-            tick = None
-        value = (tick.importance or 0.0) if tick else 0.0
-        heat = self._heats.get(tick.index) if tick and tick.label else None
+        value, heat = 0.0, None
+        if tick and abs(tick.t_s - t_s) <= self._contract.input.tick_s:
+            value, heat = tick.importance or 0.0, self._heats.get(tick.index) if tick.label else None
+        elif self._results and self._newest_s() >= t_s - SHOWN_DELAY_S:  # live: no importance is final yet
+            newest = self._results[-1].frames[-1]
+            value, heat = newest.score or 0.0, self._heats.get(newest.index)
         picture = add_heat(image, scale, heat.map, heat.square, min(1.0, 2 * value)) if heat else image.copy()
         if region.box_px is not None:
             x0, y0, x1, y1 = (round(edge * scale) for edge in region.box_px)
@@ -98,14 +101,18 @@ class Annotator:
         self._draw_strip(strip, t_s)
         return np.concatenate([picture, strip])
 
+    def _newest_s(self) -> float:
+        return self._results[-1].frames[-1].t_s
+
     def _draw_label(self, picture: Image, t_s: float) -> None:
         # the window whose middle is closest says best what happens at this moment
         result = min(self._results, key=lambda r: abs((r.t_start_s + r.t_end_s) / 2 - t_s), default=None)
-        if result is None or result.label is None or result.probability is None:
+        far = result is None or not result.t_start_s - SHOWN_DELAY_S <= t_s <= result.t_end_s + SHOWN_DELAY_S
+        if result is None or far or result.probability is None:
             put_text(picture, "-", (10, 24), GRAY, 0.7)
             return
         color = RED if result.label in self._contract.alarms else GREEN
-        put_text(picture, f"{result.label.replace('_', ' ')}  {result.probability:.2f}", (10, 26), color, 0.75)
+        put_text(picture, f"{(result.label or '').replace('_', ' ')}  {result.probability:.2f}", (10, 26), color, 0.75)
 
     def _draw_strip(self, strip: Image, t_s: float) -> None:
         height, width = strip.shape[:2]
@@ -129,7 +136,7 @@ class Annotator:
 class OverlayVideo(Sink):
     """Writes an mp4 in which each frame carries its final importance: frames wait until no window can change it.
 
-    Memory holds one window and a hop of frames, `WIDTH_PX` wide.
+    Memory holds a window, a hop and `LOOKAHEAD_S` of frames, `WIDTH_PX` wide.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -140,12 +147,12 @@ class OverlayVideo(Sink):
         self._path = path
         self._part = path.with_suffix(".part.mp4")
         self._annotator = Annotator(contract, method)
-        self._waiting: deque[tuple[Frame, Image, float, Region]] = deque()
+        self._waiting: deque[tuple[float, Image, float, Region]] = deque()
         self._writer: cv2.VideoWriter | None = None
 
     def frame(self, frame: Frame, region: Region) -> None:
         small = scale_to(frame.image, WIDTH_PX)
-        self._waiting.append((frame, small, small.shape[1] / frame.image.shape[1], region))
+        self._waiting.append((frame.t_capture_s, small, small.shape[1] / frame.image.shape[1], region))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         self._annotator.window(window, result, square, explanation)
@@ -166,17 +173,16 @@ class OverlayVideo(Sink):
             self._part.unlink(missing_ok=True)
 
     def _write(self, until_s: float) -> None:
-        while self._waiting and self._waiting[0][0].t_capture_s <= until_s:
+        while self._waiting and self._waiting[0][0] <= until_s:
             if self._writer is None:
                 self._writer = self._open()
-            frame, small, scale, region = self._waiting.popleft()
-            picture = self._annotator.draw(small, scale, frame.t_capture_s, region)
+            t_s, small, scale, region = self._waiting.popleft()
+            picture = self._annotator.draw(small, scale, t_s, region)
             self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def _open(self) -> cv2.VideoWriter:
-        times = [frame.t_capture_s for frame, *_ in self._waiting]
-        steps = np.diff(times)
-        fps = 1 / float(np.median(steps[steps > 0])) if (steps > 0).any() else 30.0
+        span_s = self._waiting[-1][0] - self._waiting[0][0]
+        fps = round((len(self._waiting) - 1) / span_s, 2) if span_s > 0 else 30.0
         height, width = self._waiting[0][1].shape[:2]
         writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height + STRIP_PX))
         if not writer.isOpened():

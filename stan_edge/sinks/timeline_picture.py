@@ -1,4 +1,4 @@
-"""One picture of a whole run: label track, importance curve, and the most important frames."""
+"""One picture of a whole run: events, importance curve, and the most important frames."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class TimelinePicture(Sink):
     def record(self, record: Record) -> None:
         if isinstance(record, Event):
             self._events[record.event] = record
+            since_s = self._frames[0].t_s if self._frames else 0.0
+            self._events = {number: event for number, event in self._events.items() if event.t_end_s >= since_s}
 
     def frame(self, frame: Frame, region: Region) -> None:
         self._recent.append((frame.index, scale_to(frame.image, THUMB_PX)))

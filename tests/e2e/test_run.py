@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stan_edge.sources import VideoFile, demo_clip
 from tests.e2e.conftest import COMMAND, records, write_video
 
 METHODS = ("vanilla", "gradcam", "staa")
@@ -91,8 +92,9 @@ def test_other_methods_explain_the_same_labels(demo, stan_edge, method):
 
 
 def test_a_still_clip_scores_flat(stan_edge, tmp_path):
-    picture = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
-    picture = cv2.resize(picture, (320, 240), interpolation=cv2.INTER_CUBIC)
+    source = VideoFile(demo_clip())
+    picture = source.read().image  # somebody stands in a room
+    source.close()
     ran = stan_edge("run", write_video(tmp_path / "still.mkv", [picture] * 30), "--json")
     windows = [r for r in records(ran) if r["type"] == "window"]
     assert windows

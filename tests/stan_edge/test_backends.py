@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_edge.backends import BACKENDS, available_backends, open_backend
+from stan_edge.backends import BACKENDS, open_backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import BackendError, BackendUnavailableError, ConfigError
 from stan_edge.explainer import Explainer
@@ -26,7 +26,6 @@ def test_a_precision_that_nobody_knows_is_refused_with_the_known_ones() -> None:
 def test_what_was_asked_for_is_what_runs(name: str) -> None:
     backend = open_backend(name, threads=1)
     assert (backend.name, backend.precision, backend.device, backend.fallback) == (name, "f32", "CPU", False)
-    assert available_backends()[name] == backend.version
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
@@ -45,7 +44,6 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_engine_says_which_extra_brings_it() -> None:
     with pytest.raises(BackendUnavailableError, match=r"pip install 'stan-edge\[openvino\]'"):
         open_backend("openvino")
-    assert "pip install" in available_backends()["openvino"]
 
 
 @pytest.mark.usefixtures("without_openvino")

@@ -18,7 +18,7 @@ THRESHOLD = 0.5
 
 @pytest.fixture(scope="module")
 def contract(tiny_bundle: Bundle) -> Contract:
-    events = EventSpec(enter=0.6, leave=0.4, min_duration_s=0.4, merge_gap_s=1.0)
+    events = EventSpec(enter=0.6, leave=0.4, min_duration_s=0.6, merge_gap_s=1.0)
     return tiny_bundle.contract.model_copy(update={"events": events, "alarms": ("falling", "headache")})
 
 
@@ -26,7 +26,7 @@ def events_of(
     contract: Contract, probabilities: Sequence[float | None], label: str = "falling", importance: float = 0.9
 ) -> list[Event]:
     """Windows every 0.2 s with these probabilities of one class (None: not valid), then the end of the stream."""
-    detector, events = EventDetector("room", contract, THRESHOLD), []
+    detector, events = EventDetector("room", contract, THRESHOLD, 0.2), []
     for number, probability in enumerate(probabilities):
         start_s = number * HOP_S
         result = WindowResult(
@@ -96,7 +96,6 @@ def test_an_event_that_was_never_announced_does_not_end(contract: Contract) -> N
 
 def test_windows_that_are_not_valid_never_start_an_event(contract: Contract) -> None:
     assert events_of(contract, [None] * 50) == []
-    assert events_of(contract, [0.9, None, 0.9, None, 0.9, None]) == []
 
 
 def test_background_and_classes_that_are_no_alarm_raise_nothing(contract: Contract) -> None:
@@ -105,7 +104,7 @@ def test_background_and_classes_that_are_no_alarm_raise_nothing(contract: Contra
 
 
 def test_two_alarms_at_once_are_two_events(contract: Contract) -> None:
-    detector = EventDetector("room", contract, THRESHOLD)
+    detector = EventDetector("room", contract, THRESHOLD, 0.2)
     events = []
     for number in range(6):
         result = WindowResult(
@@ -164,7 +163,7 @@ def test_an_event_spans_its_important_frames(contract: Contract) -> None:
 
 
 def test_a_frame_can_be_important_for_an_event_before_it_is_final(contract: Contract) -> None:
-    detector = EventDetector("room", contract, THRESHOLD)
+    detector = EventDetector("room", contract, THRESHOLD, 0.2)
     for number in range(3):
         result = WindowResult(
             "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.9, {"falling": 0.9}, (),
@@ -174,3 +173,14 @@ def test_a_frame_can_be_important_for_an_event_before_it_is_final(contract: Cont
             result, [], {"falling": [FrameScore(1.5, 15, 0.8, False), FrameScore(1.6, 16, 0.2, False)]}
         )
     assert [frame.index for frame in events[0].important_frames] == [15]
+
+
+def test_windows_without_a_verdict_neither_confirm_nor_contradict(contract: Contract) -> None:
+    assert phases(events_of(contract, [0.9, None] * 5 + [0.1] * 6))[0] == (0, "start")
+    assert events_of(contract, [0.9, *[None] * 6, 0.1]) == []
+
+
+def test_a_large_hop_asks_for_no_more_than_a_small_one(contract: Contract) -> None:
+    detector = EventDetector("room", contract, THRESHOLD, 2.0)
+    seen = WindowResult("room", 0, 0.0, 2.0, True, None, "falling", 0.9, {"falling": 0.9}, (), "none", 0.0)
+    assert [event.phase for event in detector.add(seen, [], {})] == ["start"]

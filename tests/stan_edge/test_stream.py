@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,7 +68,10 @@ def test_a_window_says_what_it_shows_and_which_frames_say_so(
 def test_an_alarm_becomes_one_event_with_important_frames(
     tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
 ) -> None:
-    _, steps, (_, last) = run(tiny_bundle, explainer, light_goes_on)
+    vanilla = tiny_bundle.contract.methods["vanilla"].model_copy(update={"threshold": 0.1})
+    methods = tiny_bundle.contract.methods | {"vanilla": vanilla}
+    bundle = replace(tiny_bundle, contract=tiny_bundle.contract.model_copy(update={"methods": methods}))
+    _, steps, (_, last) = run(bundle, explainer, light_goes_on)
     events: list[Event] = [event for step in steps for event in step.events] + last
     story = [event for event in events if event.label == "falling"]
     assert [event.phase for event in story][:1] == ["start"]

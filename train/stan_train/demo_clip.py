@@ -9,7 +9,7 @@ import cv2
 from stan_train.synthetic import draw_clip
 
 ACTIVITY, SEED, DURATION_S, FPS, SIZE_PX = "falling", 7_000_008, 8.0, 25.0, (640, 480)
-"""The seed lies outside those of training and validation."""
+"""Not one of the clips that training draws with its default seed."""
 
 
 def write_demo_clip(path: str) -> None:

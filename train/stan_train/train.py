@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stan_edge.contract import InputSpec
+from stan_edge.errors import CheckpointError
 from stan_train.augment import plain_window
 from stan_train.checkpoint import Checkpoint, load_pretrained, save_checkpoint
 from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall
@@ -64,6 +66,7 @@ def train(options: TrainOptions) -> None:
     model = Stan(variant(options.model, len(ACTIVITIES)))
     if options.init:
         load_pretrained(model, options.init)
+    _claim_folder(options)
     spec = InputSpec(
         frames=20,
         window_s=2.0,
@@ -103,7 +106,22 @@ def train(options: TrainOptions) -> None:
     )
     console.print(f"{figures}; recall: {by_class}")
     written = options.out / "checkpoint.safetensors"
-    console.print(f"wrote {written}; next: stan-edge export {written} -o BUNDLE")
+    console.print(f"wrote {written}; next: stan-edge export {written} -o BUNDLE", markup=False)
+
+
+def _claim_folder(options: TrainOptions) -> None:
+    """Note in the run folder what is trained there, and refuse to go on with anything else.
+
+    Raises:
+        CheckpointError: the folder holds a run with other options.
+    """
+    fields = {name: value for name, value in asdict(options).items() if name not in ("out", "workers")}
+    wanted = json.dumps(fields, default=str, indent=2) + "\n"
+    note = options.out / "options.json"
+    if note.is_file() and note.read_text(encoding="utf-8") != wanted:
+        raise CheckpointError(f"{options.out} holds a run with other options (options.json); choose another --out.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    note.write_text(wanted, encoding="utf-8")
 
 
 def save_calibration(path: Path, chunks: list[Samples], spec: InputSpec, seed: int) -> None:
