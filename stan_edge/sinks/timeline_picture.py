@@ -22,6 +22,7 @@ KEPT_S = 3600.0
 """A run without end is drawn with its last hour."""
 THUMBS = (WIDTH_PX - 2 * MARGIN_PX) // (THUMB_PX + 6)
 THUMB_GAP_S = 0.25
+KEPT_THUMBS = 100
 
 
 class TimelinePicture(Sink):
@@ -69,14 +70,19 @@ class TimelinePicture(Sink):
         return frame.label is not None and (frame.importance or 0.0) >= self._threshold
 
     def _keep(self, frame: TimelineFrame, thumb: Image) -> None:
-        """Keep the strongest frames, at least `THUMB_GAP_S` apart."""
-        apart = [entry for entry in self._best if abs(entry[0].t_s - frame.t_s) >= THUMB_GAP_S]
-        rivals = [entry[0] for entry in self._best if abs(entry[0].t_s - frame.t_s) < THUMB_GAP_S]
-        if any((rival.importance or 0.0) >= (frame.importance or 0.0) for rival in rivals):
-            return
-        self._best = [*apart, (frame, thumb)]
-        self._best.sort(key=lambda entry: -(entry[0].importance or 0.0))
-        del self._best[THUMBS:]
+        """Keep the strongest frames; which of them are shown is chosen at the end."""
+        self._best.append((frame, thumb))
+        if len(self._best) > KEPT_THUMBS:
+            weakest = min(range(len(self._best)), key=lambda k: _strength(self._best[k]))
+            del self._best[weakest]
+
+    def _shown(self) -> list[tuple[TimelineFrame, Image]]:
+        """The strongest frames that lie `THUMB_GAP_S` apart, in order of time."""
+        shown: list[tuple[TimelineFrame, Image]] = []
+        for entry in sorted(self._best, key=_strength, reverse=True):
+            if len(shown) < THUMBS and all(abs(entry[0].t_s - other[0].t_s) >= THUMB_GAP_S for other in shown):
+                shown.append(entry)
+        return sorted(shown, key=lambda entry: entry[0].t_s)
 
     def _draw(self) -> Image:
         span_s = (self._frames[0].t_s, max(self._frames[-1].t_s, self._frames[0].t_s + 1.0))
@@ -86,7 +92,7 @@ class TimelinePicture(Sink):
         self._draw_events(image, (left, 30, right, 54), span_s)
         self._draw_curve(image, (left, 84, right, 234), span_s)
         put_text(image, "most important frames", (left, 282), GRAY, 0.45)
-        for slot, (frame, thumb) in enumerate(sorted(self._best, key=lambda entry: entry[0].t_s)):
+        for slot, (frame, thumb) in enumerate(self._shown()):
             x = left + slot * (THUMB_PX + 6)
             image[290 : 290 + thumb.shape[0], x : x + thumb.shape[1]] = thumb
             put_text(image, f"{frame.t_s:.1f} s  {frame.importance:.2f}", (x + 4, 304), WHITE, 0.4)
@@ -117,3 +123,7 @@ class TimelinePicture(Sink):
         for t_s in np.arange(np.ceil(span_s[0]), span_s[1] + 1e-9, step_s):
             x = round(x0 + (t_s - span_s[0]) * (x1 - x0) / (span_s[1] - span_s[0]))
             put_text(image, f"{t_s:.0f} s", (x, y1 + 16), GRAY, 0.4)
+
+
+def _strength(entry: tuple[TimelineFrame, Image]) -> float:
+    return entry[0].importance or 0.0
