@@ -16,6 +16,7 @@ def command(
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON line per row.")] = False,
 ) -> None:
     """Replay the float64 recordings of a model on every backend present, and print the errors."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -39,13 +40,15 @@ def command(
             print(json.dumps(row.__dict__ | {"passed": row.passed}))
     else:
         console = Console()
-        table = Table("backend", "precision", "method", "logits", "frame scores", "map", "allowed", "")
+        table = Table("backend", "method", "logits", "scores", "map", "allowed", "", box=box.SIMPLE_HEAD)
         for row in rows:
             verdict = "[green]ok[/]" if row.passed else "[bold red]REFUSED[/]"
             errors = (f"{error:.1e}" for error in (row.logits_error, row.scores_error, row.map_error))
-            table.add_row(row.backend, row.precision, row.method, *errors, f"{row.tolerance:.0e}", verdict)
+            table.add_row(f"{row.backend} {row.precision}", row.method, *errors, f"{row.tolerance:.0e}", verdict)
         console.print(f"{opened.contract.name}  {opened.digest}", highlight=False)
-        console.print("Largest error over the largest float64 reference value of each recording:")
+        console.print(
+            "Largest error of logits, frame scores and maps over the largest float64 value of each recording:"
+        )
         console.print(table)
         for sentence in absent:
             console.print(f"not checked: {sentence}", style="dim", highlight=False, markup=False)
