@@ -55,6 +55,11 @@ def chunk_counts(clips: int) -> int:
     return -(-clips // CLIPS_A_CHUNK)
 
 
+def whole_chunks(clips: int) -> int:
+    """The number of clips rounded up to what is drawn: whole chunks, at least one."""
+    return max(chunk_counts(clips), 1) * CLIPS_A_CHUNK
+
+
 def generate_samples(
     folder: Path, clips: int, seed: int, spec: InputSpec, workers: int, on_chunk: Callable[[int, int], None]
 ) -> list[Samples]:

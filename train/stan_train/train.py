@@ -18,7 +18,7 @@ from stan_train.augment import plain_window
 from stan_train.checkpoint import Checkpoint, load_pretrained, save_checkpoint
 from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall
 from stan_train.model import Stan, variant
-from stan_train.samples import Samples, generate_samples
+from stan_train.samples import Samples, generate_samples, whole_chunks
 from stan_train.synthetic import ACTIVITIES
 
 CALIBRATION_WINDOWS = 200
@@ -77,8 +77,8 @@ def train(options: TrainOptions) -> None:
         mean=0.45,
         std=0.225,
     )
-    training = _generate(options, spec, console, "training", options.clips, options.seed)
-    val_clips = max(round(options.clips * VAL_SHARE), 5)
+    training = _generate(options, spec, console, "training", clips, options.seed)
+    clips, val_clips = whole_chunks(options.clips), whole_chunks(round(options.clips * VAL_SHARE))
     val = _generate(options, spec, console, "validation", val_clips, options.seed + VAL_SEED_OFFSET)
     fit(model, training, val, spec, config, options.out, console)
     _, predictions, labels = evaluate_windows(model, val, spec, spec.frames, torch.device("cpu"))
@@ -97,7 +97,7 @@ def train(options: TrainOptions) -> None:
             input=spec,
             provenance={
                 "trained_with": f"stan-edge {version('stan-edge')}, seed {options.seed}",
-                "data": f"{options.clips} generated clips (drawn people; no video of a real person)",
+                "data": f"{clips} generated clips (drawn people; no video of a real person)",
                 "validation": f"{len(labels)} windows of {val_clips} other generated clips: {figures} ({by_class})",
                 "important": "falling: from loss of balance until the body rests, lying afterwards not included; "
                 "others: from the start of the movement until it is undone",
