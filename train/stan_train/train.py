@@ -77,8 +77,8 @@ def train(options: TrainOptions) -> None:
         mean=0.45,
         std=0.225,
     )
-    training = _generate(options, spec, console, "training", clips, options.seed)
     clips, val_clips = whole_chunks(options.clips), whole_chunks(round(options.clips * VAL_SHARE))
+    training = _generate(options, spec, console, "training", clips, options.seed)
     val = _generate(options, spec, console, "validation", val_clips, options.seed + VAL_SEED_OFFSET)
     fit(model, training, val, spec, config, options.out, console)
     _, predictions, labels = evaluate_windows(model, val, spec, spec.frames, torch.device("cpu"))

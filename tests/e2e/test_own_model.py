@@ -1,0 +1,23 @@
+"""From nothing to a running model of one's own: train, export, run."""
+
+from __future__ import annotations
+
+from tests.e2e.conftest import records
+
+
+def test_a_model_is_trained_exported_and_run(stan_edge, tmp_path):
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    train = ("train", "-o", run, "--clips", "10", "--epochs", "1", "--epoch-windows", "16")
+    trained = stan_edge(*train, timeout_s=400)
+    assert trained.returncode == 0, trained.stderr
+    assert {"checkpoint.safetensors", "calibration.npz", "metrics.csv", "curves.png"} <= {p.name for p in run.iterdir()}
+    other = stan_edge(*train, "--seed", "1")
+    assert other.returncode == 2
+    assert "other options" in other.stderr
+    exported = stan_edge("export", run / "checkpoint.safetensors", "-o", bundle)
+    assert exported.returncode == 0, exported.stderr
+    assert sum(path.stat().st_size for path in bundle.iterdir()) < 20e6
+    seen = stan_edge("run", "--demo", "--json", "--model", bundle)
+    assert seen.returncode == 0, seen.stderr
+    assert records(seen)[-1]["windows"]["done"] == 31
+    assert stan_edge("export", run / "checkpoint.safetensors", "-o", bundle).returncode == 2  # exists already
