@@ -132,7 +132,8 @@ def _report(data: Path, verdicts: list[Verdict], conditions: str) -> str:
         "# Real recordings",
         "",
         f"{conditions}, method vanilla, {date.today().isoformat()}. Command: `python bench/real_clips.py DATA`.",
-        "No model was trained or tuned on any of these clips.",
+        "No model was trained on any of these clips; "
+        "the settings of the person search were chosen on GMDCSA24 and URFD.",
         "",
         "| group | clips | minutes | falls found | false alarms | by class |",
         "|---|---|---|---|---|---|",

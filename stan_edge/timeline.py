@@ -21,6 +21,9 @@ class TimelineFrame:
     label: str | None
     importance: float | None
 
+    def is_important(self, threshold: float) -> bool:
+        return self.label is not None and (self.importance or 0.0) >= threshold
+
 
 @dataclass
 class _Tick:

@@ -17,9 +17,8 @@ from stan_edge.attribution import correct, dealias, gate, importance
 from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import PREDICTED, Explainer, softmax
-from stan_export.graphs import MAP_CELL, TOKEN_CELL
+from stan_export.graphs import CLASS_SPECIFIC, MAP_CELL, TOKEN_CELL
 
-CLASS_AGNOSTIC: tuple[Method, ...] = ("staa",)
 GRADIENTS: tuple[Method, ...] = ("vanilla",)
 """Methods whose scores come from the input gradient, through the stem's strided kernel."""
 THRESHOLDS = np.arange(101) / 100
@@ -76,7 +75,7 @@ def read_calibration(path: Path, spec: InputSpec, classes: int) -> CalibrationWi
 def uncalibrated(method: Method, frames: int) -> MethodSpec:
     """Without labelled windows: a flat profile, importance relative to each window, threshold in the middle."""
     return MethodSpec(
-        class_specific=method not in CLASS_AGNOSTIC,
+        class_specific=method in CLASS_SPECIFIC,
         dealias=method in GRADIENTS,
         profile=(1.0,) * frames,
         cell_px=MAP_CELL if method in GRADIENTS else TOKEN_CELL,

@@ -51,8 +51,7 @@ class ConsoleView(Sink):
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         for frame in frames:
-            value = frame.importance or 0.0
-            self._importance.append((value, value >= self._threshold and frame.label is not None))
+            self._importance.append((frame.importance or 0.0, frame.is_important(self._threshold)))
 
     def close(self) -> None:
         self._live.stop()

@@ -118,14 +118,7 @@ class Annotator:
         height, width = strip.shape[:2]
         area = (8, 18, width - 8, height - 6)
         span_s = (t_s - SHOWN_S / 2, t_s + SHOWN_S / 2)
-        bars = [
-            (
-                frame.t_s,
-                frame.importance or 0.0,
-                (frame.importance or 0.0) >= self._threshold and frame.label is not None,
-            )
-            for frame in self._timeline
-        ]
+        bars = [(frame.t_s, frame.importance or 0.0, frame.is_important(self._threshold)) for frame in self._timeline]
         draw_bars(strip, bars, area, span_s, self._contract.input.tick_s)
         line_y = round(area[3] - self._threshold * (area[3] - area[1]))
         cv2.line(strip, (area[0], line_y), (area[2], line_y), GRAY, 1)

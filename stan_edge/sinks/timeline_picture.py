@@ -56,7 +56,7 @@ class TimelinePicture(Sink):
         for frame in frames:
             while self._recent and self._recent[0][0] < frame.index:
                 self._recent.popleft()
-            if self._important(frame) and self._recent:
+            if frame.is_important(self._threshold) and self._recent:
                 self._keep(frame, self._recent[0][1])
 
     def close(self) -> None:
@@ -65,9 +65,6 @@ class TimelinePicture(Sink):
         part = self._path.with_suffix(".part.png")
         cv2.imwrite(str(part), cv2.cvtColor(self._draw(), cv2.COLOR_RGB2BGR))
         part.replace(self._path)
-
-    def _important(self, frame: TimelineFrame) -> bool:
-        return frame.label is not None and (frame.importance or 0.0) >= self._threshold
 
     def _keep(self, frame: TimelineFrame, thumb: Image) -> None:
         """Keep the strongest frames; which of them are shown is chosen at the end."""
@@ -114,7 +111,7 @@ class TimelinePicture(Sink):
         x0, y0, x1, y1 = area
         put_text(image, "importance of each frame (red: important)", (x0, y0 - 8), GRAY, 0.45)
         cv2.rectangle(image, (x0, y0), (x1, y1), (34, 37, 43), cv2.FILLED)
-        bars = [(frame.t_s, frame.importance or 0.0, self._important(frame)) for frame in self._frames]
+        bars = [(frame.t_s, frame.importance or 0.0, frame.is_important(self._threshold)) for frame in self._frames]
         draw_bars(image, bars, area, span_s, self._contract.input.tick_s)
         line_y = round(y1 - self._threshold * (y1 - y0))
         cv2.line(image, (x0, line_y), (x1, line_y), GRAY, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import openvino as ov
+import pytest
 
 
 def test_verify_prints_the_errors_of_every_backend_and_method(stan_edge):
@@ -16,9 +18,19 @@ def test_verify_prints_the_errors_of_every_backend_and_method(stan_edge):
     }
     for row in rows:
         assert row["tolerance"] == (1e-4 if row["precision"] == "f32" else 2e-2)
-        within = max(row["logits_error"], row["scores_error"], row["map_error"] / 2.5) <= row["tolerance"]
+        within = max(row["logits_error"], row["scores_error"], row["map_error"]) <= row["tolerance"]
         assert row["passed"] == within
         assert row["passed"] or row["precision"] != "f32"
+
+
+@pytest.mark.xfail(
+    "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="bf16 misses 2 % with the shipped model: vanilla scores 3.2 %, staa maps 4.0 %",
+    strict=True,
+)
+def test_every_precision_present_reproduces_float64(stan_edge):
+    rows = [json.loads(line) for line in stan_edge("verify", "--json").stdout.splitlines()]
+    assert all(row["passed"] for row in rows)
 
 
 def test_a_precision_that_misses_parity_is_refused_by_run(stan_edge):
