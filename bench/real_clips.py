@@ -103,7 +103,7 @@ def main(
     explainer = Explainer(bundle, backend, "vanilla")
     verdicts = []
     for clip in find_clips(data):
-        sink, detector = _Ended(), MediapipeDetector()
+        sink, detector = _Ended(), MediapipeDetector(masks=bundle.contract.input.region == "mask")
         Runtime(bundle, backend, explainer, [sink]).run(
             open_source(str(clip.path), crop=clip.crop), PersonTracker(detector)
         )

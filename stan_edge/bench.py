@@ -86,7 +86,7 @@ def measure(
     for number in range(repeat + 1):
         times = StageTimes.empty()
         source = _TimedSource(open_source(spec, crop=crop))
-        detector = MediapipeDetector() if person else None
+        detector = MediapipeDetector(masks=bundle.contract.input.region == "mask") if person else None
         started_s = time.perf_counter()
         end = Runtime(bundle, backend, explainer, [Sink()], stages=times).run(
             source, PersonTracker(detector) if detector else None

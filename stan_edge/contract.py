@@ -6,6 +6,7 @@ with its name, because names, thresholds and preprocessing lost on export are ho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stan_edge.errors import ContractError
 
-SCHEMA = 1
+SCHEMA = 2
 
-View = Literal["global", "local", "blend"]
-Method = Literal["vanilla", "gradcam", "staa"]
-METHODS: tuple[Method, ...] = ("vanilla", "gradcam", "staa")
+View = Literal["global", "local", "blend", "union", "late"]
+RegionKind = Literal["box", "mask"]
+Method = Literal["vanilla", "smoothgrad", "gradcam", "staa"]
+METHODS: tuple[Method, ...] = ("vanilla", "smoothgrad", "gradcam", "staa")
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(gt=0.0)]
@@ -39,8 +41,8 @@ class InputSpec(_Strict):
     view: View
     framing: Literal["letterbox", "follow"]
     """`letterbox`: the whole frame on black; `follow`: a square around the person, fixed during a window."""
-    region: Literal["box"]
-    """How the person's region is given; pixels outside it are the ones the local view removes."""
+    region: RegionKind
+    """What the local view keeps: everything in the person's box, or the person's own pixels where they are known."""
     mean: float
     std: float = Field(gt=0)
     """`(frame / 255 - mean) / std`, done inside the graph."""
@@ -63,8 +65,10 @@ class MethodSpec(_Strict):
     """Side of a cell of the space-time map in network pixels; cells start at the upper left corner."""
     scale: tuple[float, float] | None
     """5th and 95th percentile of the training scores, mapped to 0 and 1; None: not calibrated, scaled per window."""
-    threshold: Probability
-    """A frame whose importance reaches this is important."""
+    thresholds: dict[str, Probability]
+    """By class, all but the background: a frame whose importance reaches this is important."""
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Noisy copies that the graph of `smoothgrad` takes; None for the other methods."""
 
 
 class EventSpec(_Strict):
@@ -82,10 +86,29 @@ class EventSpec(_Strict):
         return self
 
 
+class CalibrationRecord(_Strict):
+    """What temperature, scales, thresholds and events were chosen on, and how well they did there."""
+
+    data: str
+    """Name of the manifest."""
+    data_sha256: str
+    """SHA-256 over the sorted (file digest, label, intervals) of the clips."""
+    clips: int = Field(ge=1)
+    windows: int = Field(ge=1)
+    """Valid windows whose label is known."""
+    minutes: float = Field(gt=0)
+    false_alarms_per_hour_target: float = Field(gt=0)
+    nll_before: float
+    nll_after: float
+    """Mean negative log-likelihood (nats a window) at temperature 1 and at the one chosen."""
+    figures: dict[str, dict[str, float | None]]
+    """By alarm: events, found, delay, false alarms; None where the data could not say."""
+
+
 class Contract(_Strict):
     """Everything a runtime must know about a model besides its weights."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str
     classes: tuple[str, ...] = Field(min_length=2)
     background: str | None
@@ -98,7 +121,10 @@ class Contract(_Strict):
     temperature: float = Field(gt=0)
     """Logits are divided by this before softmax."""
     methods: dict[Method, MethodSpec] = Field(min_length=1)
-    events: EventSpec
+    events: dict[str, EventSpec]
+    """By class, exactly the alarms."""
+    calibration: CalibrationRecord | None
+    """None: not calibrated on a manifest."""
     provenance: dict[str, str]
     """Free text about training: data, command, figures, limits."""
 
@@ -115,7 +141,12 @@ class Contract(_Strict):
             raise ValueError(f"hop_s ({self.hop_s}) must be a multiple of {self.input.tick_s:g} s within the window")
         if self.background in self.alarms:
             raise ValueError("background cannot be one of alarms")
+        _need_exactly("events", self.events, self.alarms, "alarms")
+        shown = tuple(name for name in self.classes if name != self.background)
         for method, spec in self.methods.items():
+            _need_exactly(f"methods.{method}.thresholds", spec.thresholds, shown, "classes other than background")
+            if (spec.samples is not None) != (method == "smoothgrad"):
+                raise ValueError(f"methods.{method}.samples is {spec.samples}; smoothgrad, and it alone, has a number")
             if len(spec.profile) != self.input.frames:
                 raise ValueError(
                     f"methods.{method}.profile has {len(spec.profile)} values for {self.input.frames} frames"
@@ -125,6 +156,11 @@ class Contract(_Strict):
             if spec.scale is not None and not spec.scale[0] < spec.scale[1]:
                 raise ValueError(f"methods.{method}.scale must rise from low to high")
         return self
+
+
+def _need_exactly(field: str, given: Iterable[str], needed: tuple[str, ...], what: str) -> None:
+    if set(given) != set(needed):
+        raise ValueError(f"{field} has {sorted(given)}, it must have the {what} {sorted(needed)}")
 
 
 def read_contract(path: Path) -> Contract:

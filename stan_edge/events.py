@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stan_edge.contract import Contract
@@ -53,13 +54,16 @@ class EventDetector:
 
     An event of an alarm class starts when its probability has stayed above `leave` for `min_duration_s` with
     at least one window above `enter`; it ends once it was below `leave` for `merge_gap_s`. Windows that are not
-    valid never start one.
+    valid never start one. Each class has its own figures.
+
+    Args:
+        thresholds: by class, the importance from which on a frame is important.
     """
 
-    def __init__(self, camera: str, contract: Contract, threshold: float, hop_s: float) -> None:
+    def __init__(self, camera: str, contract: Contract, thresholds: Mapping[str, float], hop_s: float) -> None:
         self._camera = camera
-        self._spec = contract.events
-        self._threshold = threshold
+        self._specs = contract.events
+        self._thresholds = thresholds
         self._hop_s = hop_s
         self._alarms = contract.alarms
         self._active: dict[str, _Candidate] = {}
@@ -79,7 +83,7 @@ class EventDetector:
             probability = None if result.probabilities is None else result.probabilities.get(label, 0.0)
             candidate = self._active.get(label)
             if candidate is None:
-                if probability is None or probability < self._spec.enter:
+                if probability is None or probability < self._specs[label].enter:
                     continue
                 span_s = (result.t_start_s, result.t_end_s)
                 candidate = self._active[label] = _Candidate(-1, label, span_s, result.t_end_s, probability)
@@ -87,7 +91,7 @@ class EventDetector:
                 FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else 0.0, False)
                 for frame in final
             ]
-            candidate.note(finished + open_frames.get(label, []), self._threshold)
+            candidate.note(finished + open_frames.get(label, []), self._thresholds[label])
             events += self._advance(candidate, probability, result.t_end_s)
         return events
 
@@ -101,19 +105,18 @@ class EventDetector:
         """Args:
         probability: None for a window without a verdict, which neither confirms nor contradicts.
         """
+        spec = self._specs[candidate.label]
         announced = candidate.announced_s is not None
-        if probability is not None and probability >= self._spec.leave:
+        if probability is not None and probability >= spec.leave:
             candidate.last_above_s = now_s
             candidate.peak = max(candidate.peak, probability)
-        elif (probability is not None and not announced) or (
-            now_s - candidate.last_above_s >= self._spec.merge_gap_s - 1e-9
-        ):
+        elif (probability is not None and not announced) or (now_s - candidate.last_above_s >= spec.merge_gap_s - 1e-9):
             del self._active[candidate.label]
             return [self._event(candidate, "end")] if announced else []
         if candidate.announced_s is None:
             # each window vouches for one hop, so that a large hop does not ask for more than a small one
             lasted_s = candidate.last_above_s - candidate.first_window_s[1] + self._hop_s
-            if lasted_s < self._spec.min_duration_s - 1e-9:
+            if lasted_s < spec.min_duration_s - 1e-9:
                 return []
             candidate.number = self._announced
             candidate.announced_s = now_s

@@ -12,6 +12,7 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
 from stan_edge.errors import ConfigError
+from stan_edge.smoothgrad import noise
 
 PREDICTED = -1
 """Class index that asks the graph to explain the class it predicts."""
@@ -19,7 +20,7 @@ PREDICTED = -1
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What one graph run says of one window."""
+    """What the model says of one window: one graph run, or the mean of one run for each pass."""
 
     logits: NDArray[np.float32]  # [C]
     frame_scores: NDArray[np.float32]  # [T], raw: see `attribution`
@@ -30,15 +31,25 @@ class Explainer:
     """One attribution method of a bundle, loaded on a backend."""
 
     def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
+        graph = bundle.explain(method)
+        spec = bundle.contract.methods[method]
         self.method = method
         self._classes = len(bundle.contract.classes)
-        self._graph = backend.load(bundle.explain(method))
+        self._class_specific = spec.class_specific
+        self._fixed: dict[str, NDArray[Any]] = {}
+        if spec.samples is not None:
+            self._fixed["noise"] = noise(bundle.contract.input, spec.samples)
+        self._graph = backend.load(graph)
 
-    def __call__(self, frames: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
-        """Explain one window.
+    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
+        """Explain one window: one graph run for each pass.
+
+        Several passes are explained for the class of their mean logits. One that predicts another class by itself
+        is run once more, so that two passes take two runs where they agree, mostly three where they do not, and
+        four at worst; always two for a method that is the same for every class.
 
         Args:
-            frames: `[T, S, S, 3]`, RGB, framed and with the view applied.
+            pictures: `[T, S, S, 3]`, RGB, framed and with the view applied, or `[P, T, S, S, 3]`, one for each pass.
             class_index: the class whose logit is explained; the predicted one by default.
 
         Raises:
@@ -48,11 +59,32 @@ class Explainer:
             raise ConfigError(
                 f"Class {class_index} cannot be explained; the model has classes 0 to {self._classes - 1}."
             )
-        feeds: dict[str, NDArray[Any]] = {
-            "frames": frames[None],
-            "class_index": np.array([class_index], np.int64),
-        }
-        out = self._graph(feeds)
+        if pictures.ndim == 4:
+            return self._run(pictures, class_index)
+        found = [self._run(frames, class_index) for frames in pictures]
+        if len(found) == 1:
+            return found[0]
+        logits = np.mean([one.logits for one in found], axis=0)
+        if class_index == PREDICTED and self._class_specific:
+            best = int(logits.argmax())
+            found = [
+                one if one.logits.argmax() == best else self._run(frames, best)
+                for one, frames in zip(found, pictures, strict=True)
+            ]
+        return Explanation(
+            logits,
+            np.mean([one.frame_scores for one in found], axis=0),
+            np.mean([one.map for one in found], axis=0),
+        )
+
+    def _run(self, frames: NDArray[np.uint8], class_index: int) -> Explanation:
+        out = self._graph(
+            self._fixed
+            | {
+                "frames": frames[None],
+                "class_index": np.array([class_index], np.int64),
+            }
+        )
         return Explanation(out["logits"][0], out["frame_scores"][0], out["map"][0])
 
 

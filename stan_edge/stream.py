@@ -14,11 +14,11 @@ from stan_edge.attribution import gate, importance
 from stan_edge.contract import Contract, Method
 from stan_edge.events import EventDetector
 from stan_edge.explainer import Explanation, softmax
-from stan_edge.person import NOBODY, PersonTracker, Region
+from stan_edge.person import NOBODY, Region, Tracker
 from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
 from stan_edge.sources import Frame
 from stan_edge.timeline import Timeline, TimelineFrame
-from stan_edge.views import Square, apply_view, cut_square, place_square
+from stan_edge.views import Square, apply_view, cut_mask, cut_square, passes, place_square
 from stan_edge.windows import Window, Windower
 
 
@@ -40,7 +40,7 @@ class Stream:
     """
 
     def __init__(
-        self, camera: str, contract: Contract, method: Method, hop_s: float, tracker: PersonTracker | None, live: bool
+        self, camera: str, contract: Contract, method: Method, hop_s: float, tracker: Tracker | None, live: bool
     ) -> None:
         self._camera = camera
         self._contract = contract
@@ -48,7 +48,7 @@ class Stream:
         self._tracker = tracker
         self._windower = Windower(contract.input, hop_s, live=live)
         self._timeline = Timeline(contract.background, self._windower.hop_ticks)
-        self._events = EventDetector(camera, contract, self._method.threshold, hop_s)
+        self._events = EventDetector(camera, contract, self._method.thresholds, hop_s)
         self.counts = WindowCounts()
 
     def feed(self, frame: Frame) -> tuple[Region, list[Window]]:
@@ -57,16 +57,21 @@ class Stream:
         return region, self._windower.feed(frame, region)
 
     def network_input(self, window: Window) -> tuple[NDArray[np.uint8], Square]:
-        """Pictures `[T, S, S, 3]` for the network, and the square of the frames that they show."""
+        """Pictures `[P, T, S, S, 3]` for the network, P passes, and the square of the frames that they show."""
         spec = self._contract.input
         height, width = window.samples[-1].frame.image.shape[:2]
         boxes = [sample.region.box_px for sample in window.samples]
         square = place_square(spec.framing, width, height, boxes)
-        pictures = []
-        for sample, box in zip(window.samples, boxes, strict=True):
+        views = passes(spec.view)
+        pictures = np.empty((len(views), spec.frames, spec.size_px, spec.size_px, 3), np.uint8)
+        for k, (sample, box) in enumerate(zip(window.samples, boxes, strict=True)):
+            picture = cut_square(sample.frame.image, square, spec.size_px)
             in_view = None if box is None else square.to_view(box, spec.size_px)
-            pictures.append(apply_view(cut_square(sample.frame.image, square, spec.size_px), in_view, spec.view))
-        return np.stack(pictures), square
+            mask = sample.region.mask if spec.region == "mask" else None
+            cut = None if mask is None else cut_mask(mask, square, spec.size_px)
+            for number, view in enumerate(views):
+                pictures[number, k] = apply_view(picture, in_view, view, cut)
+        return pictures, square
 
     def conclude(self, window: Window, explanation: Explanation | None, latency_ms: float) -> Step:
         """Turn a window's explanation into its record, the timeline and events.
@@ -111,7 +116,8 @@ class Stream:
         named = {name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)}
         background = 0.0 if self._contract.background is None else named[self._contract.background]
         scores = gate(importance(explanation.frame_scores, self._method), background)
-        important = (scores >= self._method.threshold) & (label != self._contract.background)
+        # the background has no threshold: its frames are never important
+        important = scores >= self._method.thresholds.get(label, np.inf)
         return replace(
             shown,
             valid=True,

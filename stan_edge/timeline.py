@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stan_edge.records import FrameScore, WindowResult
@@ -21,8 +22,14 @@ class TimelineFrame:
     label: str | None
     importance: float | None
 
-    def is_important(self, threshold: float) -> bool:
-        return self.label is not None and (self.importance or 0.0) >= threshold
+    def is_important(self, thresholds: Mapping[str, float]) -> bool:
+        """Whether its importance reaches the threshold of its label."""
+        threshold = self.threshold(thresholds)
+        return threshold is not None and (self.importance or 0.0) >= threshold
+
+    def threshold(self, thresholds: Mapping[str, float]) -> float | None:
+        """The threshold of its label, None without a label."""
+        return None if self.label is None else thresholds[self.label]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""From frames and person boxes to the network's square pictures: framing, then global, local or blended view.
+"""From frames and person regions to the network's square pictures: framing, then global, local or blended view.
 
 Training and the runtime call the same functions, so what is measured is what is deployed.
 """
@@ -12,8 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge.contract import View
+
 Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
+PlainView = Literal["global", "local", "blend"]
+"""A view that is one picture."""
 
 FOLLOW_CONTEXT = 1.15
 """Side of the following square over the longest side of the person's path through the window."""
@@ -70,7 +75,7 @@ def _inside(center: float, side: int, extent: int) -> int:
 
 
 def cut_square(image: Image, square: Square, size_px: int) -> Image:
-    """Cut a square out of a frame and resize it; `[H, W, 3]` -> `[size, size, 3]`, black outside the frame."""
+    """Cut a square out of a frame and resize it; `[H, W, ...]` -> `[size, size, ...]`, black outside the frame."""
     import cv2
 
     height, width = image.shape[:2]
@@ -80,7 +85,7 @@ def cut_square(image: Image, square: Square, size_px: int) -> Image:
     left, right = round((x0 - square.x_px) * scale), round((x1 - square.x_px) * scale)
     top, bottom = round((y0 - square.y_px) * scale), round((y1 - square.y_px) * scale)
     right, bottom = max(right, left + 1), max(bottom, top + 1)  # a sliver still fills a pixel
-    view = np.zeros((size_px, size_px, 3), np.uint8)
+    view = np.zeros((size_px, size_px, *image.shape[2:]), np.uint8)
     # INTER_AREA averages when shrinking and is bilinear when enlarging: no aliasing for far or near people
     view[top:bottom, left:right] = cv2.resize(
         image[y0:y1, x0:x1], (right - left, bottom - top), interpolation=cv2.INTER_AREA
@@ -88,18 +93,35 @@ def cut_square(image: Image, square: Square, size_px: int) -> Image:
     return view
 
 
-def apply_view(picture: Image, box: Box | None, view: Literal["global", "local", "blend"]) -> Image:
-    """Global keeps the picture; local sets pixels outside the person's box to 0; blend is the mean of both.
+def cut_mask(mask: Mask, square: Square, size_px: int) -> Mask:
+    """The same square of a mask, `[H, W]` -> `[size, size]`: pixels more than half of which are the person."""
+    return cut_square(mask.astype(np.uint8) * np.uint8(255), square, size_px) > 127
+
+
+def passes(view: View) -> tuple[PlainView, ...]:
+    """What the network sees of a window, one run each: the parts of `union` and `late`, which differ in training
+    only, or the view itself. Logits, frame scores and maps of the runs are averaged.
+    """
+    both: tuple[PlainView, ...] = ("global", "local")
+    return both if view == "union" or view == "late" else (view,)  # noqa: PLR1714 - mypy narrows no `in`
+
+
+def apply_view(picture: Image, box: Box | None, view: PlainView, mask: Mask | None = None) -> Image:
+    """Global keeps the picture; local sets pixels outside the person's region to 0; blend is the mean of both.
 
     Args:
         picture: `[S, S, 3]`.
         box: in view pixels; None (nobody known) means the full picture is the person's region.
+        mask: `[S, S]`, the region where it is known, instead of the box.
     """
-    if view == "global" or box is None:
+    if view == "global" or (box is None and mask is None):
         return picture
-    size = picture.shape[0]
-    x0, y0 = (int(np.clip(np.floor(value), 0, size)) for value in box[:2])
-    x1, y1 = (int(np.clip(np.ceil(value), 0, size)) for value in box[2:])
     outside: Image = np.zeros_like(picture) if view == "local" else picture // np.uint8(2)
-    outside[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+    if mask is not None:
+        outside[mask] = picture[mask]
+    elif box is not None:
+        size = picture.shape[0]
+        x0, y0 = (int(np.clip(np.floor(value), 0, size)) for value in box[:2])
+        x1, y1 = (int(np.clip(np.ceil(value), 0, size)) for value in box[2:])
+        outside[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
     return outside

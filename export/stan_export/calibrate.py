@@ -1,4 +1,4 @@
-"""From labelled windows to the numbers that make frame scores comparable: profile, scale, threshold.
+"""From labelled windows to the numbers that make frame scores comparable: profile, scale, thresholds.
 
 Runs the exported graphs through `stan_edge`, so that what is calibrated is what is deployed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from stan_edge.attribution import correct, dealias, gate, importance
 from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import PREDICTED, Explainer, softmax
-from stan_export.graphs import CLASS_SPECIFIC, MAP_CELL, TOKEN_CELL
 
-GRADIENTS: tuple[Method, ...] = ("vanilla",)
+GRADIENTS: tuple[Method, ...] = ("vanilla", "smoothgrad")
 """Methods whose scores come from the input gradient, through the stem's strided kernel."""
 THRESHOLDS = np.arange(101) / 100
+MIXED_WINDOWS = 5
+"""Windows with both important and other frames that a class needs for a threshold of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +35,45 @@ class CalibrationWindows:
     important: NDArray[np.bool_]  # [N, T]
 
 
+@dataclass(frozen=True, eq=False)
+class ScoredWindows:
+    """What one method says of labelled windows."""
+
+    raw: NDArray[np.float32]  # [N, T], frame scores
+    still: NDArray[np.float32]  # [M, T], frame scores of windows that repeat one frame
+    labels: NDArray[np.int64]  # [N]
+    background: NDArray[np.float64] | float
+    """Probability of the background class, [N]; 0 for a model without one."""
+    important: NDArray[np.bool_]  # [N, T]
+    counted: NDArray[np.bool_]  # [N, T]; False: nobody knows whether the frame is important
+
+
 @dataclass(frozen=True)
 class Calibration:
     """The numbers of one method, and how well its frames agree with the labels they were chosen on."""
 
     spec: MethodSpec
+    windows: int
+    threshold: float
+    """Of all classes together."""
+    own: tuple[str, ...]
+    """Classes with a threshold of their own; the others have the common one."""
     recall: float
-    """Share of the important frames that are flagged."""
+    """Share of the important frames that are flagged, each by the threshold of its class."""
     false_flags: float
     """Share of the others that are flagged."""
     f1: float
     f1_all_positive: float
+
+    @property
+    def figures(self) -> str:
+        """For people."""
+        own = "".join(f", {name.replace('_', ' ')} {self.spec.thresholds[name]:.2f}" for name in self.own)
+        return (
+            f"threshold {self.threshold:.2f}{own} flags {self.recall:.0%} of the important and "
+            f"{self.false_flags:.0%} of the other frames where it was chosen ({self.windows} windows); "
+            f"F1 {self.f1:.3f} (all flagged: {self.f1_all_positive:.3f})"
+        )
 
 
 def read_calibration(path: Path, spec: InputSpec, classes: int) -> CalibrationWindows:
@@ -72,68 +102,126 @@ def read_calibration(path: Path, spec: InputSpec, classes: int) -> CalibrationWi
     return windows
 
 
-def uncalibrated(method: Method, frames: int) -> MethodSpec:
-    """Without labelled windows: a flat profile, importance relative to each window, threshold in the middle."""
+def shown_classes(classes: Sequence[str], background: str | None) -> tuple[str, ...]:
+    """Classes whose frames can be important: all but the background."""
+    return tuple(name for name in classes if name != background)
+
+
+def uncalibrated(method: Method, frames: int, shown: Sequence[str]) -> MethodSpec:
+    """Without labelled windows: a flat profile, importance relative to each window, thresholds in the middle.
+
+    Args:
+        shown: see `shown_classes`.
+    """
+    # these need torch, which calibrating does not
+    from stan_export.graphs import CLASS_SPECIFIC, MAP_CELL, TOKEN_CELL
+    from stan_export.smoothgrad import SAMPLES
+
     return MethodSpec(
         class_specific=method in CLASS_SPECIFIC,
         dealias=method in GRADIENTS,
         profile=(1.0,) * frames,
         cell_px=MAP_CELL if method in GRADIENTS else TOKEN_CELL,
         scale=None,
-        threshold=0.5,
+        thresholds=dict.fromkeys(shown, 0.5),
+        samples=SAMPLES if method == "smoothgrad" else None,
     )
 
 
 def calibrate(
-    explainer: Explainer, windows: CalibrationWindows, background: int | None, temperature: float
+    explainer: Explainer,
+    windows: CalibrationWindows,
+    classes: Sequence[str],
+    background: str | None,
+    temperature: float,
 ) -> Calibration:
-    """Choose profile, scale and threshold of a method.
+    """Explain windows, each for its own class, and choose; see `choose`."""
+    explained = [explainer(w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)]
+    probability: NDArray[np.float64] | float = 0.0
+    if background is not None:
+        probability = np.stack([softmax(e.logits, temperature) for e in explained])[:, classes.index(background)]
+    scored = ScoredWindows(
+        raw=np.stack([explanation.frame_scores for explanation in explained]),
+        still=np.stack([still_scores(explainer, frames) for frames in windows.frames]),
+        labels=windows.labels,
+        background=probability,
+        important=windows.important,
+        counted=np.ones_like(windows.important),
+    )
+    plain = uncalibrated(explainer.method, windows.frames.shape[1], shown_classes(classes, background))
+    return choose(explainer.method, plain, scored, classes, background)
 
-    The profile is the mean response to clips in which nothing moves (each window's middle frame, repeated):
-    what remains of the score then depends on the position in the window alone. The scale is the 5th and 95th
-    percentile of the corrected scores.
 
-    The threshold separates important from other frames best (recall minus share of others flagged, Youden's J),
-    over windows that show an activity, gated as at run time, ties to the lower. The best F1, the paper's
-    criterion, flags every frame as long as more than half of them are important and the scores are not sharp.
+def choose(
+    method: Method, before: MethodSpec, windows: ScoredWindows, classes: Sequence[str], background: str | None
+) -> Calibration:
+    """Choose profile, scale and thresholds of a method, instead of those `before`.
+
+    The profile is the mean response to clips in which nothing moves: what remains of the score then depends on the
+    position in the window alone. The scale is the 5th and 95th percentile of the corrected scores.
+
+    A threshold separates important from other frames best (recall minus share of others flagged, Youden's J), over
+    windows that show an activity, gated as at run time, ties to the lower. The best F1, the paper's criterion,
+    flags every frame as long as more than half of them are important and the scores are not sharp. A class has its
+    own where `MIXED_WINDOWS` of its windows hold both kinds of frames.
 
     Raises:
         ConfigError: the windows or the model do not tell important frames from others at all.
     """
-    plain = uncalibrated(explainer.method, windows.frames.shape[1])
-    still = np.stack(
-        [_scores(explainer, np.repeat(w[len(w) // 2][None], len(w), 0), PREDICTED) for w in windows.frames]
-    )
-    response = dealias(still) if plain.dealias else still.astype(np.float64)
+    shown = shown_classes(classes, background)
+    response = dealias(windows.still) if before.dealias else windows.still.astype(np.float64)
     usable = response[response.mean(1) > 1e-3 * response.mean()]  # a Grad-CAM may be zero everywhere
     if not len(usable):
-        raise ConfigError(f"Method {explainer.method} scores every frame 0; train the model longer.")
+        raise ConfigError(f"Method {method} scores every frame 0; train the model longer.")
     profile = (usable / usable.mean(1, keepdims=True)).mean(0)
-    explained = [explainer(w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)]
-    raw = np.stack([explanation.frame_scores for explanation in explained])
-    spec = plain.model_copy(update={"profile": tuple(np.maximum(profile, 1e-3).round(6).tolist())})
-    low, high = np.percentile(correct(raw, spec), (5, 95))
+    spec = before.model_copy(update={"profile": tuple(np.maximum(profile, 1e-3).round(6).tolist())})
+    low, high = np.percentile(correct(windows.raw, spec), (5, 95))
     if not low < high:
-        raise ConfigError(f"Method {explainer.method} scores all frames alike; train the model longer.")
+        raise ConfigError(f"Method {method} scores all frames alike; train the model longer.")
     spec = spec.model_copy(update={"scale": (float(low), float(high))})
-    scores, shown = importance(raw, spec), np.ones(len(raw), bool)
-    if background is not None:
-        probabilities = np.stack([softmax(explanation.logits, temperature) for explanation in explained])
-        scores, shown = gate(scores, probabilities[:, [background]]), windows.labels != background
-    scores, truth = scores[shown].ravel(), windows.important[shown].ravel()
-    if truth.all() or not truth.any():
+    scores = gate(importance(windows.raw, spec), np.broadcast_to(windows.background, len(windows.raw))[:, None])
+    active = np.isin(windows.labels, [classes.index(name) for name in shown])
+    common = _threshold(scores, windows, active)
+    if common is None:
         raise ConfigError("The windows that show an activity need both important frames and others; add such windows.")
-    separation = [(scores[truth] >= t).mean() - (scores[~truth] >= t).mean() for t in THRESHOLDS]
-    # a method that separates nothing shall flag as little as possible, not everything
-    threshold = float(THRESHOLDS[int(np.argmax(separation))]) if max(separation) > 0 else 1.0
-    flagged = scores >= threshold
+    own = {}
+    for name in shown:
+        mine = windows.labels == classes.index(name)
+        if _mixed(windows, mine).sum() >= MIXED_WINDOWS and (found := _threshold(scores, windows, mine)) is not None:
+            own[name] = found
+    thresholds = {name: own.get(name, common) for name in shown}
+    by_class = np.array([thresholds.get(name, np.inf) for name in classes])
+    counted = windows.counted[active]
+    flagged = (scores[active] >= by_class[windows.labels[active]][:, None])[counted]
+    truth = windows.important[active][counted]
     return Calibration(
-        spec=spec.model_copy(update={"threshold": threshold}),
+        spec=spec.model_copy(update={"thresholds": thresholds}),
+        windows=len(windows.labels),
+        threshold=common,
+        own=tuple(own),
         recall=float(flagged[truth].mean()),
         false_flags=float(flagged[~truth].mean()),
         f1=f1_score(flagged, truth),
         f1_all_positive=f1_score(np.ones_like(truth), truth),
     )
+
+
+def _mixed(windows: ScoredWindows, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the chosen windows hold both important and other frames, bool [N]."""
+    important = windows.important & windows.counted
+    other = ~windows.important & windows.counted
+    return chosen & important.any(1) & other.any(1)
+
+
+def _threshold(scores: NDArray[np.float64], windows: ScoredWindows, chosen: NDArray[np.bool_]) -> float | None:
+    """The threshold for the chosen windows; None when their frames are all of one kind."""
+    counted = windows.counted[chosen]
+    values, truth = scores[chosen][counted], windows.important[chosen][counted]
+    if truth.all() or not truth.any():
+        return None
+    separation = [(values[truth] >= t).mean() - (values[~truth] >= t).mean() for t in THRESHOLDS]
+    # a method that separates nothing shall flag as little as possible, not everything
+    return float(THRESHOLDS[int(np.argmax(separation))]) if max(separation) > 0 else 1.0
 
 
 def f1_score(flagged: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -143,5 +231,8 @@ def f1_score(flagged: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return 2 * hits / total if total else 0.0
 
 
-def _scores(explainer: Explainer, frames: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
-    return explainer(np.ascontiguousarray(frames), class_index).frame_scores
+def still_scores(explainer: Explainer, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Frame scores [T] of a window in which nothing moves: the middle frame of `pictures` [..., T, S, S, 3]."""
+    frames = pictures.shape[-4]
+    middle = pictures[..., frames // 2 : frames // 2 + 1, :, :, :]
+    return explainer(np.ascontiguousarray(np.repeat(middle, frames, axis=-4)), PREDICTED).frame_scores

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from stan_edge.backends import BACKENDS, open_backend
-from stan_edge.bundle import CONTRACT, DIGESTS, PARITY, Bundle, file_digest, open_bundle, write_digests
-from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec, write_contract
+from stan_edge.bundle import DIGESTS, PARITY, Bundle, file_digest, open_bundle
+from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec
 from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
 from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.parity import replay
-from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, uncalibrated
+from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, shown_classes, uncalibrated
 from stan_export.graphs import export_graphs
 from stan_export.parity import record
+from stan_export.seal import put_in_place, seal
 from stan_train.checkpoint import Checkpoint, load_checkpoint
 
 EVENTS = EventSpec(enter=0.6, leave=0.35, min_duration_s=0.4, merge_gap_s=1.0)
@@ -47,9 +48,7 @@ def export(checkpoint_path: Path, out: Path, calibration: Path | None, *, force:
         part = Path(scratch) / "new"
         part.mkdir()
         _write(part, checkpoint, checkpoint_path, source, Console())
-        if out.exists():
-            out.replace(Path(scratch) / "old")
-        part.replace(out)
+        put_in_place(part, out)
 
 
 def _read_source(
@@ -74,7 +73,7 @@ def _write(
     np.savez_compressed(folder / PARITY, **record(checkpoint.model, spec, frames, class_index))
     console.print(f"float64 reference: {len(frames)} windows")
     contract = Contract(
-        schema_version=1,
+        schema_version=2,
         name=checkpoint.name,
         classes=checkpoint.classes,
         background=checkpoint.background,
@@ -82,50 +81,48 @@ def _write(
         input=spec,
         hop_s=HOP_TICKS * spec.tick_s,
         temperature=1.0,
-        methods={method: uncalibrated(method, spec.frames) for method in METHODS},
-        events=EVENTS,
+        methods={
+            method: uncalibrated(method, spec.frames, shown_classes(checkpoint.classes, checkpoint.background))
+            for method in METHODS
+        },
+        events=dict.fromkeys(checkpoint.alarms, EVENTS),
+        calibration=None,
         provenance=checkpoint.provenance
         | {CHECKPOINT_DIGEST: file_digest(path), "exported_with": f"stan-edge {version('stan-edge')}"},
     )
-    _seal(folder, contract)
+    seal(folder, contract)
     if source is None:
         console.print("no calibration windows: importance will be relative within each window", style="yellow")
     elif isinstance(source, Bundle):
-        _seal(folder, _calibrated_before(contract, source.contract))
+        seal(folder, _calibrated_before(contract, source.contract))
         console.print(f"calibration: as in {source.folder}", markup=False)
     else:
-        _seal(folder, _calibrated(open_bundle(folder), source, console))
+        seal(folder, _calibrated(open_bundle(folder), source, console))
     _prove(open_bundle(folder), console)
-
-
-def _seal(folder: Path, contract: Contract) -> None:
-    write_contract(folder / CONTRACT, contract)
-    write_digests(folder)
 
 
 def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -> Contract:
     contract = bundle.contract
-    background = None if contract.background is None else contract.classes.index(contract.background)
     backend = open_backend()
     methods, provenance = dict(contract.methods), dict(contract.provenance)
     for method in METHODS:
-        found = calibrate(Explainer(bundle, backend, method), windows, background, contract.temperature)
+        explainer = Explainer(bundle, backend, method)
+        found = calibrate(explainer, windows, contract.classes, contract.background, contract.temperature)
         methods[method] = found.spec
-        figures = (
-            f"threshold {found.spec.threshold:.2f} flags {found.recall:.0%} of the important and "
-            f"{found.false_flags:.0%} of the other frames where it was chosen ({len(windows.labels)} windows); "
-            f"F1 {found.f1:.3f} (all flagged: {found.f1_all_positive:.3f})"
-        )
-        provenance[f"calibration_{method}"] = figures
-        console.print(f"{method}: {figures}", highlight=False, markup=False)
+        provenance[f"calibration_{method}"] = found.figures
+        console.print(f"{method}: {found.figures}", highlight=False, markup=False)
     return contract.model_copy(update={"methods": methods, "provenance": provenance})
 
 
 def _calibrated_before(contract: Contract, earlier: Contract) -> Contract:
     figures = {key: text for key, text in earlier.provenance.items() if key.startswith("calibration_")}
-    return contract.model_copy(
-        update={"methods": earlier.methods, "provenance": contract.provenance | figures},
-    )
+    chosen = {
+        "temperature": earlier.temperature,
+        "methods": contract.methods | earlier.methods,  # a method that is new since then is not calibrated
+        "events": earlier.events,
+        "calibration": earlier.calibration,
+    }
+    return contract.model_copy(update=chosen | {"provenance": contract.provenance | figures})
 
 
 def _parity_windows(

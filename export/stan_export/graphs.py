@@ -1,8 +1,9 @@
-"""Writes the four deployable graphs of a model: one forward, three that explain.
+"""Writes the deployable graphs of a model: one forward, and one for each method that explains.
 
 Every graph takes `frames`, uint8 `[B, T, H, W, 3]` RGB, and gives `logits`, float32 `[B, classes]`. The
 explaining ones add `frame_scores` `[B, T]` (raw, before de-aliasing and scaling) and a coarse `map`
 `[B, T, h, w]`; the class-specific ones also take `class_index`, int64 `[B]`, where -1 is the predicted class.
+`smoothgrad` also takes `noise`, float32 `[samples, T, H, W, 3]` in gray levels, see `stan_edge.smoothgrad`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from stan_export.builder import GraphBuilder
 from stan_export.external_data import WeightsFile
 from stan_export.gradient import Grid, transposed
 from stan_export.inference_form import InferenceForm, inference_form
-from stan_export.network import PATCH, Trunk, check_input, trunk
+from stan_export.network import PATCH, Trunk, check_input, head, trunk
+from stan_export.smoothgrad import SAMPLES, smoothed
 from stan_train.model import Stan
 
-CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "gradcam"})
+CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "smoothgrad", "gradcam"})
 """Methods whose graph takes `class_index`."""
 MAP_CELL, TOKEN_CELL = 16, 32
-"""Side of a cell of the `vanilla` map in pixels.
+"""Side of a cell of a gradient's map in pixels.
 
 Cells of the other maps are stage-4 tokens, 32 pixels from the upper left corner on; when the size is no
 multiple of 32 the last 16 rows and columns are in no token (112 pixels: 3 cells a row).
@@ -48,20 +50,28 @@ class Explanation:
     """Height and width of the map."""
 
 
-def export_graphs(model: Stan, input: InputSpec, folder: Path, *, batch: int = 1) -> tuple[Path, ...]:  # noqa: A002
+def export_graphs(
+    model: Stan,
+    input: InputSpec,  # noqa: A002
+    folder: Path,
+    *,
+    batch: int = 1,
+    samples: int = SAMPLES,
+) -> tuple[Path, ...]:
     """Write `forward.onnx`, `explain-*.onnx` and the `weights.bin` they share; return their paths.
 
-    Shapes are static; `batch` is B.
+    Shapes are static; `batch` is B, `samples` the number of noisy copies of SmoothGrad.
 
     Raises:
-        ConfigError: a window shape or batch the graphs do not take.
+        ConfigError: a window shape, batch or number of copies the graphs do not take.
     """
     check_input(input)
-    if batch < 1:
-        raise ConfigError(f"batch is {batch}; give at least 1.")
+    for name, value in (("batch", batch), ("samples", samples)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; give at least 1.")
     form = inference_form(model)
-    graphs = {FORWARD: _graph(form, input, batch, None)}
-    graphs |= {explain_file(method): _graph(form, input, batch, method) for method in METHODS}
+    graphs = {FORWARD: _graph(form, input, batch, samples, None)}
+    graphs |= {explain_file(method): _graph(form, input, batch, samples, method) for method in METHODS}
     folder.mkdir(parents=True, exist_ok=True)
     weights = WeightsFile(folder / WEIGHTS)
     for name, graph in graphs.items():
@@ -73,26 +83,31 @@ def export_graphs(model: Stan, input: InputSpec, folder: Path, *, batch: int = 1
     return (*(folder / name for name in graphs), folder / WEIGHTS)
 
 
-def _graph(form: InferenceForm, spec: InputSpec, batch: int, method: Method | None) -> onnx.ModelProto:
+def _graph(form: InferenceForm, spec: InputSpec, batch: int, samples: int, method: Method | None) -> onnx.ModelProto:
     g = GraphBuilder()
-    inputs: dict[str, tuple[int, Sequence[int]]] = {
-        "frames": (TensorProto.UINT8, (batch, spec.frames, spec.size_px, spec.size_px, 3))
-    }
-    network = trunk(g, form, "frames", spec, batch)
-    outputs: dict[str, tuple[str, Sequence[int]]] = {"logits": (network.logits, (batch, len(form.head.bias)))}
+    window = (spec.frames, spec.size_px, spec.size_px, 3)
+    inputs: dict[str, tuple[int, Sequence[int]]] = {"frames": (TensorProto.UINT8, (batch, *window))}
+    pixels = g.node("Cast", "frames", to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
+    if method == "smoothgrad":
+        inputs["noise"] = (TensorProto.FLOAT, (samples, *window))
+        network = smoothed(g, form, pixels, "noise", spec, batch, samples)
+    else:
+        network = trunk(g, form, pixels, spec, batch)
+    logits = head(g, form, network.features)
+    outputs: dict[str, tuple[str, Sequence[int]]] = {"logits": (logits, (batch, len(form.head.bias)))}
     if method is not None:
         if method in CLASS_SPECIFIC:
             inputs["class_index"] = (TensorProto.INT64, (batch,))
-        explanation = _EXPLAINERS[method](g, form, network)
+        explanation = _EXPLAINERS[method](g, form, network, logits)
         outputs["frame_scores"] = (explanation.frame_scores, (batch, spec.frames))
         outputs["map"] = (explanation.map, (batch, spec.frames, *explanation.cells))
     return g.model(f"stan-{method or 'forward'}", inputs, outputs)
 
 
-def _vanilla(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+def _gradient(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """|d logit / d pixel|, averaged over channels and the pixels of a cell or a frame."""
     stem, tokens = network.stem_grid, network.grid.tokens
-    seed = g.node("Mul", _one_hot(g, form, network), g.scalar(SEED / tokens))  # [B, classes]
+    seed = g.node("Mul", _one_hot(g, form, logits, stem.batch), g.scalar(SEED / tokens))  # [B, classes]
     dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
     gradient = network.to_patches(g.reshape(dpooled, stem.batch, 1, -1))
     sides = [
@@ -105,11 +120,11 @@ def _vanilla(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanatio
     return Explanation(g.reduce("ReduceMean", x, 2, 3), x, (stem.h // pool, stem.w // pool))
 
 
-def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """Grad-CAM on the output of the final norm. The head is mean -> Linear, so that this is the
     class-activation map `ReLU(sum_c W[y, c] F[c])` (arXiv 1512.04150): no backward pass."""
     grid = network.grid
-    one_hot = _one_hot(g, form, network)
+    one_hot = _one_hot(g, form, logits, grid.batch)
     weight = g.node("MatMul", one_hot, transposed(g, form.head.weight))  # [B, C]
     offset = g.node("MatMul", one_hot, g.constant(form.cam_offset[:, None]))  # [B, 1]
     cam = g.node("MatMul", network.features, g.reshape(weight, grid.batch, -1, 1))  # [B, N, 1]
@@ -118,7 +133,7 @@ def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanatio
     return Explanation(g.reduce("ReduceMean", cells, 2, 3), cells, (grid.h, grid.w))
 
 
-def _staa(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
+def _staa(g: GraphBuilder, _form: InferenceForm, network: Trunk, _logits: str) -> Explanation:
     """Softmax attention that a token of the last block receives, mean over heads and queries (after
     arXiv 2411.00630; there is no class token). It is the same for every class."""
     received = g.reduce("ReduceMean", network.softmax, 1, 2)  # [B, N]
@@ -126,20 +141,21 @@ def _staa(g: GraphBuilder, form: InferenceForm, network: Trunk) -> Explanation:
     return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
 
 
-_EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk], Explanation]] = {
-    "vanilla": _vanilla,
+_EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk, str], Explanation]] = {
+    "vanilla": _gradient,
+    "smoothgrad": _gradient,
     "gradcam": _gradcam,
     "staa": _staa,
 }
 
 
-def _one_hot(g: GraphBuilder, form: InferenceForm, network: Trunk) -> str:
+def _one_hot(g: GraphBuilder, form: InferenceForm, logits: str, batch: int) -> str:
     """float32 `[B, classes]` from `class_index`, -1 being the predicted class."""
     classes = g.constant(np.arange(len(form.head.bias), dtype=np.int64))
-    predicted = g.node("ArgMax", network.logits, axis=1, keepdims=0)  # [B]
+    predicted = g.node("ArgMax", logits, axis=1, keepdims=0)  # [B]
     asked = g.node("Less", "class_index", g.constant(np.int64(0)))
     index = g.node("Where", asked, predicted, "class_index")
-    hit = g.node("Equal", g.reshape(index, network.grid.batch, 1), classes)
+    hit = g.node("Equal", g.reshape(index, batch, 1), classes)
     return g.node("Cast", hit, to=TensorProto.FLOAT)
 
 

@@ -1,4 +1,4 @@
-"""STAN as ONNX nodes: frames in, features and logits out, and the way back to the pixels."""
+"""STAN as ONNX nodes: pixels in, features and logits out, and the way back to the pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import TensorProto
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
@@ -47,7 +46,6 @@ class Trunk:
     """What the network makes of the frames, as values of the graph."""
 
     features: str  # [B, N, C], input of the final norm
-    logits: str  # [B, classes]
     softmax: str  # [B, heads, N, N] of the last block
     grid: Grid  # of the features
     stem_grid: Grid
@@ -69,11 +67,11 @@ def check_input(spec: InputSpec) -> None:
         )
 
 
-def trunk(g: GraphBuilder, form: InferenceForm, frames: str, spec: InputSpec, batch: int) -> Trunk:
-    """Append the whole network; `frames` is uint8 `[B, T, H, W, 3]`."""
+def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec, batch: int) -> Trunk:
+    """Append the network up to its head; `pixels` are gray levels, float32 `[B, T, H, W, 3]`."""
     side = spec.size_px // PATCH
     stem_grid = grid = Grid(batch, spec.frames // 2, side, side)
-    x, to_patches = _stem(g, form.stages[0].embed.patch, frames, spec, grid)
+    x, to_patches = _stem(g, form.stages[0].embed.patch, pixels, spec, grid)
     probe = AttentionProbe()
     operators: list[Operator] = []
     channels = 0
@@ -84,9 +82,14 @@ def trunk(g: GraphBuilder, form: InferenceForm, frames: str, spec: InputSpec, ba
         channels = len(stage.embed.gain)
         operators += _stage(g, stage, channels, grid, probe)
     features, pullback = chain(*operators)(x)
+    return Trunk(features, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)))
+
+
+def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:
+    """Logits `[B, classes]` from features `[B, N, C]`."""
     pooled = g.reduce("ReduceMean", features, 1)  # [B, C]
     logits, _ = linear(g, form.head)(pooled)
-    return Trunk(features, logits, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)))
+    return logits
 
 
 def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe) -> list[Operator]:
@@ -130,7 +133,7 @@ def _global_block(
 
 
 def _stem(
-    g: GraphBuilder, patch: Linear, frames: str, spec: InputSpec, grid: Grid
+    g: GraphBuilder, patch: Linear, pixels: str, spec: InputSpec, grid: Grid
 ) -> tuple[str, Callable[[str], PatchGradient]]:
     """Patch embedding of the pixels: token k sees frames 2k-1 (zero before the first), 2k and 2k+1.
 
@@ -148,8 +151,7 @@ def _stem(
         return PatchGradient(even=g.take(dpair, 3, 0, PIXELS), odd=odd)
 
     rows = grid.batch * t
-    x = g.node("Cast", frames, to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
-    x = g.transpose(g.reshape(x, rows, 2, grid.h, PATCH, grid.w, PATCH * 3), 0, 2, 4, 1, 3, 5)
+    x = g.transpose(g.reshape(pixels, rows, 2, grid.h, PATCH, grid.w, PATCH * 3), 0, 2, 4, 1, 3, 5)
     x = g.reshape(x, grid.batch, t, cells, 2 * PIXELS)
     x = g.node("Mul", x, g.scalar(1 / (255 * spec.std)))
     x = g.node("Sub", x, g.scalar(spec.mean / spec.std))

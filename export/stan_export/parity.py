@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from stan_edge.contract import InputSpec, Method
 from stan_edge.errors import ConfigError
+from stan_edge.smoothgrad import noise
 from stan_export.inference_form import FoldedStan, fold_batchnorm
+from stan_export.smoothgrad import SAMPLES
 from stan_train.model import GlobalBlock, Stan
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -38,8 +41,11 @@ def record(
     input: InputSpec,  # noqa: A002
     clips: npt.NDArray[np.uint8],
     class_index: npt.NDArray[np.int64],
+    samples: int = SAMPLES,
 ) -> Arrays:
     """References for `clips` `[N, T, H, W, 3]` explained for `class_index` `[N]` (-1: the predicted class).
+
+    `samples` is the number of noisy copies of SmoothGrad; their noise is that of `stan_edge.smoothgrad`, not recorded.
 
     Returns `frames` and `class_index` as given, float64 `logits` `[N, classes]`, and per method `scores_<method>`
     `[N, T]` and `map_<method>` `[N, T, h, w]`, with the meaning of the graphs' outputs.
@@ -56,8 +62,10 @@ def record(
     if class_index.shape != (len(clips),) or not ((class_index >= -1) & (class_index < classes)).all():
         raise ConfigError(f"class_index must hold one number from -1 to {classes - 1} for each clip.")
     folded = fold_batchnorm(model)
+    normalised_noise = _channels_first(noise(input, samples)) / (255 * input.std)
     explainers: dict[Method, Callable[[FoldedStan, Clip, int], tuple[Tensor, Tensor]]] = {
         "vanilla": _vanilla,
+        "smoothgrad": partial(_smoothgrad, normalised_noise),
         "gradcam": _gradcam,
         "staa": _staa,
     }
@@ -76,12 +84,21 @@ def record(
 
 def run_folded(folded: FoldedStan, spec: InputSpec, frames: npt.NDArray[np.uint8]) -> Clip:
     """Forward one clip `[T, H, W, 3]` in float64."""
+    return _forward(folded, (_channels_first(frames[None]) / 255 - spec.mean) / spec.std)
+
+
+def _channels_first(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Tensor:
+    """`[N, T, H, W, 3]` to float64 `[N, 3, T, H, W]`."""
+    return torch.from_numpy(pixels).double().movedim(-1, 1)
+
+
+def _forward(folded: FoldedStan, pixels: Tensor) -> Clip:
+    """One clip from its normalised pixels `[1, 3, T, H, W]`."""
     network = folded.network
     last = _last_block(network)
     kept: list[Tensor] = []
     hook = last.norm1.register_forward_hook(lambda _module, _args, output: kept.append(output))
-    pixels = torch.from_numpy(frames).double().movedim(-1, 0)[None]  # [1, 3, T, H, W]
-    pixels = ((pixels / 255 - spec.mean) / spec.std).requires_grad_()
+    pixels = pixels.detach().requires_grad_()
     features = network.features(pixels)
     hook.remove()
     return Clip(pixels, features, network.head(features.mean((2, 3, 4))), kept[0])
@@ -97,7 +114,19 @@ def input_gradient(clip: Clip, explained: int) -> Tensor:
 
 
 def _vanilla(_folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
-    magnitude = input_gradient(clip, explained).abs().mean(0)  # [T, H, W]
+    return _scores_and_map(input_gradient(clip, explained))
+
+
+def _smoothgrad(noise: Tensor, folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
+    """`noise` is normalised, `[n, 3, T, H, W]`."""
+    total = torch.zeros_like(clip.pixels[0])
+    for one in noise:
+        total += input_gradient(_forward(folded, clip.pixels + one), explained)
+    return _scores_and_map(total / len(noise))
+
+
+def _scores_and_map(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    magnitude = gradient.abs().mean(0)  # [T, H, W]
     return magnitude.mean((1, 2)), F.avg_pool2d(magnitude, 16)
 
 

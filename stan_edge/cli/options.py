@@ -21,7 +21,7 @@ Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads of the e
 AllowFallback = Annotated[
     bool, typer.Option("--allow-fallback", help="Take another backend when the one asked for is not there.")
 ]
-MethodName = Annotated[str, typer.Option("--method", help="vanilla, gradcam or staa.")]
+MethodName = Annotated[str, typer.Option("--method", help="vanilla, smoothgrad, gradcam or staa.")]
 HopS = Annotated[float | None, typer.Option("--hop", help="Seconds between windows; default: the model's.")]
 CropText = Annotated[str | None, typer.Option("--crop", help="Part of the picture to use: X,Y,WIDTH,HEIGHT.")]
 Person = Annotated[bool, typer.Option("--person/--no-person", help="Find the person, or take the whole frame.")]
@@ -44,3 +44,10 @@ def need_extra(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} is not installed; run: pip install 'stan-edge[{extra}]'.")
+
+
+def choice(option: str, value: str, *choices: str) -> str:
+    """The value itself; raises ConfigError when it is not one of the choices."""
+    if value not in choices:
+        raise ConfigError(f"{option} {value!r} is not one of {', '.join(choices)}; choose one.")
+    return value

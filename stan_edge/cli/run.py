@@ -76,7 +76,7 @@ def command(
     engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
     explainer = Explainer(bundle, engine, chosen)
     require_parity(bundle, engine, explainer)
-    detector = MediapipeDetector() if person else None
+    detector = MediapipeDetector(masks=contract.input.region == "mask") if person else None
     # last, because a camera that nobody reads piles up old frames
     opened = open_source(spec, crop=cropped, realtime=realtime)
     try:

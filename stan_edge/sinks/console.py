@@ -26,7 +26,7 @@ class ConsoleView(Sink):
     def __init__(self, console: Console, contract: Contract, method: Method) -> None:
         self._console = console
         self._contract = contract
-        self._threshold = contract.methods[method].threshold
+        self._thresholds = contract.methods[method].thresholds
         self._start: Start | None = None
         self._window: WindowResult | None = None
         self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)
@@ -51,7 +51,7 @@ class ConsoleView(Sink):
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         for frame in frames:
-            self._importance.append((frame.importance or 0.0, frame.is_important(self._threshold)))
+            self._importance.append((frame.importance or 0.0, frame.is_important(self._thresholds)))
 
     def close(self) -> None:
         self._live.stop()

@@ -75,24 +75,28 @@ def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Squa
 
 def draw_bars(
     image: Image,
-    bars: Iterable[tuple[float, float, bool]],
+    bars: Iterable[tuple[float, float, float | None]],
     area: tuple[int, int, int, int],
     span_s: tuple[float, float],
     bar_s: float,
 ) -> None:
-    """Importance bars in place.
+    """Importance bars in place, red where they reach their threshold, with a line at the threshold.
 
     Args:
-        bars: (time in seconds, importance in [0, 1], important).
+        bars: (time in seconds, importance in [0, 1], threshold of the label shown; None: no label, no line).
         area: x0, y0, x1, y1 in pixels.
         span_s: times at the left and right end.
         bar_s: time that one bar covers.
     """
     x0, y0, x1, y1 = area
     per_s = (x1 - x0) / (span_s[1] - span_s[0])
-    for t_s, value, important in bars:
+    for t_s, value, threshold in bars:
         left = round(x0 + (t_s - span_s[0]) * per_s)
         right = max(round(x0 + (t_s + bar_s - span_s[0]) * per_s) - 1, left)
         top = round(y1 - value * (y1 - y0))
         if right >= x0 and left <= x1:
-            cv2.rectangle(image, (max(left, x0), top), (min(right, x1), y1), RED if important else CYAN, cv2.FILLED)
+            color = RED if threshold is not None and value >= threshold else CYAN
+            cv2.rectangle(image, (max(left, x0), top), (min(right, x1), y1), color, cv2.FILLED)
+            if threshold is not None:
+                line_y = round(y1 - threshold * (y1 - y0))
+                cv2.line(image, (max(left, x0), line_y), (min(right + 1, x1), line_y), GRAY, 1)

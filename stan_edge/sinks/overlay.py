@@ -57,7 +57,6 @@ class Annotator:
     def __init__(self, contract: Contract, method: Method) -> None:
         self._contract = contract
         self._method = contract.methods[method]
-        self._threshold = self._method.threshold
         self._heats: dict[int, _Heat] = {}  # by frame index
         self._results: deque[WindowResult] = deque(maxlen=64)
         self._timeline: deque[TimelineFrame] = deque(maxlen=round(2 * SHOWN_S / contract.input.tick_s))
@@ -118,10 +117,9 @@ class Annotator:
         height, width = strip.shape[:2]
         area = (8, 18, width - 8, height - 6)
         span_s = (t_s - SHOWN_S / 2, t_s + SHOWN_S / 2)
-        bars = [(frame.t_s, frame.importance or 0.0, frame.is_important(self._threshold)) for frame in self._timeline]
+        thresholds = self._method.thresholds
+        bars = [(frame.t_s, frame.importance or 0.0, frame.threshold(thresholds)) for frame in self._timeline]
         draw_bars(strip, bars, area, span_s, self._contract.input.tick_s)
-        line_y = round(area[3] - self._threshold * (area[3] - area[1]))
-        cv2.line(strip, (area[0], line_y), (area[2], line_y), GRAY, 1)
         cv2.line(strip, (width // 2, area[1]), (width // 2, area[3]), WHITE, 1)
         put_text(strip, f"importance   t = {t_s:.1f} s", (8, 13), GRAY, 0.4)
 
@@ -145,7 +143,8 @@ class OverlayVideo(Sink):
 
     def frame(self, frame: Frame, region: Region) -> None:
         small = scale_to(frame.image, WIDTH_PX)
-        self._waiting.append((frame.t_capture_s, small, small.shape[1] / frame.image.shape[1], region))
+        boxed = replace(region, mask=None)  # a mask is as large as the frame, and only the box is drawn
+        self._waiting.append((frame.t_capture_s, small, small.shape[1] / frame.image.shape[1], boxed))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         self._annotator.window(window, result, square, explanation)

@@ -36,7 +36,7 @@ class TimelinePicture(Sink):
         check_output(path, "--save-timeline", ".png")
         self._path = path
         self._contract = contract
-        self._threshold = contract.methods[method].threshold
+        self._thresholds = contract.methods[method].thresholds
         self._frames: deque[TimelineFrame] = deque(maxlen=round(KEPT_S / contract.input.tick_s))
         self._recent: deque[tuple[int, Image]] = deque()  # until their importance is final
         self._best: list[tuple[TimelineFrame, Image]] = []
@@ -56,7 +56,7 @@ class TimelinePicture(Sink):
         for frame in frames:
             while self._recent and self._recent[0][0] < frame.index:
                 self._recent.popleft()
-            if frame.is_important(self._threshold) and self._recent:
+            if frame.is_important(self._thresholds) and self._recent:
                 self._keep(frame, self._recent[0][1])
 
     def close(self) -> None:
@@ -109,13 +109,15 @@ class TimelinePicture(Sink):
 
     def _draw_curve(self, image: Image, area: tuple[int, int, int, int], span_s: tuple[float, float]) -> None:
         x0, y0, x1, y1 = area
-        put_text(image, "importance of each frame (red: important)", (x0, y0 - 8), GRAY, 0.45)
+        seen = {frame.label for frame in self._frames}
+        lines = ", ".join(
+            f"{label.replace('_', ' ')} {t:.2f}" for label, t in self._thresholds.items() if label in seen
+        )
+        text = f"importance of each frame (red: important; line: threshold{', ' * bool(lines)}{lines})"
+        put_text(image, text, (x0, y0 - 8), GRAY, 0.45)
         cv2.rectangle(image, (x0, y0), (x1, y1), (34, 37, 43), cv2.FILLED)
-        bars = [(frame.t_s, frame.importance or 0.0, frame.is_important(self._threshold)) for frame in self._frames]
+        bars = [(frame.t_s, frame.importance or 0.0, frame.threshold(self._thresholds)) for frame in self._frames]
         draw_bars(image, bars, area, span_s, self._contract.input.tick_s)
-        line_y = round(y1 - self._threshold * (y1 - y0))
-        cv2.line(image, (x0, line_y), (x1, line_y), GRAY, 1)
-        put_text(image, f"threshold {self._threshold:.2f}", (x1 - 110, line_y - 4), GRAY, 0.4)
         step_s = max(1, round((span_s[1] - span_s[0]) / 12))
         for t_s in np.arange(np.ceil(span_s[0]), span_s[1] + 1e-9, step_s):
             x = round(x0 + (t_s - span_s[0]) * (x1 - x0) / (span_s[1] - span_s[0]))

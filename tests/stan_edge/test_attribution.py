@@ -19,7 +19,7 @@ def spec(**changes: object) -> MethodSpec:
         "profile": (1.0,) * 20,
         "cell_px": 16,
         "scale": (1.0, 9.0),
-        "threshold": 0.5,
+        "thresholds": {"falling": 0.5},
     }
     return MethodSpec.model_validate(plain | changes)
 

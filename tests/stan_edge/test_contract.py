@@ -11,6 +11,9 @@ from stan_edge.contract import Contract, read_contract, write_contract
 from stan_edge.errors import ContractError
 
 
+EVENT = {"enter": 0.6, "leave": 0.4, "min_duration_s": 0.4, "merge_gap_s": 1.0}
+
+
 @pytest.fixture
 def values(tiny_bundle: Bundle) -> dict[str, Any]:
     return json.loads(tiny_bundle.contract.model_dump_json())
@@ -44,7 +47,7 @@ def test_a_missing_field_is_named(values: dict[str, Any], tmp_path: Path, field:
 
 @pytest.mark.parametrize(
     "field",
-    ["input.window_s", "input.size_px", "input.mean", "input.view", "methods.vanilla.profile", "events.leave"],
+    ["input.window_s", "input.size_px", "input.mean", "input.view", "methods.vanilla.profile", "events.falling.leave"],
 )
 def test_a_missing_inner_field_is_named_with_its_path(values: dict[str, Any], tmp_path: Path, field: str) -> None:
     parent, last = at(values, field)
@@ -68,8 +71,8 @@ def test_a_missing_inner_field_is_named_with_its_path(values: dict[str, Any], tm
         ("input.view", "both"),
         ("input.framing", "centre"),
         ("methods.vanilla.dealias", 1),
-        ("methods.vanilla.threshold", 1.2),
-        ("events.enter", -0.1),
+        ("methods.vanilla.thresholds.falling", 1.2),
+        ("events.falling.enter", -0.1),
         ("provenance", {"clips": 3}),
     ],
 )
@@ -79,7 +82,7 @@ def test_a_field_of_the_wrong_kind_is_named(values: dict[str, Any], tmp_path: Pa
     assert f"'{field}" in refusal(tmp_path, values)
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [1, 3, "2", None])
 def test_another_schema_is_refused_by_its_number(values: dict[str, Any], tmp_path: Path, schema: Any) -> None:
     message = refusal(tmp_path, values | {"schema_version": schema})
     assert "schema_version" in message
@@ -105,7 +108,9 @@ def test_an_unknown_method_is_refused_by_name(values: dict[str, Any], tmp_path: 
         ("methods.gradcam.profile", [1.0] * 19, "methods.gradcam.profile has 19 values for 20 frames"),
         ("methods.gradcam.profile", [0.0] + [1.0] * 19, "methods.gradcam.profile holds a value that is not positive"),
         ("methods.staa.scale", [2.0, 2.0], "methods.staa.scale must rise"),
-        ("events.leave", 0.9, "leave (0.9) must not exceed enter (0.6)"),
+        ("events.falling.leave", 0.9, "leave (0.9) must not exceed enter (0.6)"),
+        ("events.background", EVENT, "events has ['background', 'chest_pain'"),
+        ("methods.staa.thresholds.background", 0.5, "methods.staa.thresholds has ['background'"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(
@@ -120,9 +125,21 @@ def test_a_model_may_have_no_background_and_no_calibration(values: dict[str, Any
     values["background"] = None
     for method in values["methods"].values():
         method["scale"] = None
+        method["thresholds"]["background"] = 0.5
     path = tmp_path / "contract.json"
     path.write_text(json.dumps(values))
     assert read_contract(path).background is None
+
+
+@pytest.mark.parametrize("field", ["events", "methods.gradcam.thresholds"])
+def test_figures_that_lack_a_class_are_refused_with_the_field(
+    values: dict[str, Any], tmp_path: Path, field: str
+) -> None:
+    parent, last = at(values, field)
+    del parent[last]["headache"]
+    message = refusal(tmp_path, values)
+    assert f"{field} has ['chest_pain', 'compensation', 'falling']" in message
+    assert "'headache'" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])

@@ -14,19 +14,22 @@ from stan_edge.timeline import TimelineFrame
 
 HOP_S = 0.2
 THRESHOLD = 0.5
+THRESHOLDS = {"falling": THRESHOLD, "headache": THRESHOLD}
 
 
 @pytest.fixture(scope="module")
 def contract(tiny_bundle: Bundle) -> Contract:
     events = EventSpec(enter=0.6, leave=0.4, min_duration_s=0.6, merge_gap_s=1.0)
-    return tiny_bundle.contract.model_copy(update={"events": events, "alarms": ("falling", "headache")})
+    return tiny_bundle.contract.model_copy(
+        update={"events": {"falling": events, "headache": events}, "alarms": ("falling", "headache")}
+    )
 
 
 def events_of(
     contract: Contract, probabilities: Sequence[float | None], label: str = "falling", importance: float = 0.9
 ) -> list[Event]:
     """Windows every 0.2 s with these probabilities of one class (None: not valid), then the end of the stream."""
-    detector, events = EventDetector("room", contract, THRESHOLD, 0.2), []
+    detector, events = EventDetector("room", contract, THRESHOLDS, 0.2), []
     for number, probability in enumerate(probabilities):
         start_s = number * HOP_S
         result = WindowResult(
@@ -104,7 +107,7 @@ def test_background_and_classes_that_are_no_alarm_raise_nothing(contract: Contra
 
 
 def test_two_alarms_at_once_are_two_events(contract: Contract) -> None:
-    detector = EventDetector("room", contract, THRESHOLD, 0.2)
+    detector = EventDetector("room", contract, THRESHOLDS, 0.2)
     events = []
     for number in range(6):
         result = WindowResult(
@@ -163,7 +166,7 @@ def test_an_event_spans_its_important_frames(contract: Contract) -> None:
 
 
 def test_a_frame_can_be_important_for_an_event_before_it_is_final(contract: Contract) -> None:
-    detector = EventDetector("room", contract, THRESHOLD, 0.2)
+    detector = EventDetector("room", contract, THRESHOLDS, 0.2)
     for number in range(3):
         result = WindowResult(
             "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.9, {"falling": 0.9}, (),
@@ -181,6 +184,37 @@ def test_windows_without_a_verdict_neither_confirm_nor_contradict(contract: Cont
 
 
 def test_a_large_hop_asks_for_no_more_than_a_small_one(contract: Contract) -> None:
-    detector = EventDetector("room", contract, THRESHOLD, 2.0)
+    detector = EventDetector("room", contract, THRESHOLDS, 2.0)
     seen = WindowResult("room", 0, 0.0, 2.0, True, None, "falling", 0.9, {"falling": 0.9}, (), "none", 0.0)
     assert [event.phase for event in detector.add(seen, [], {})] == ["start"]
+
+
+def test_each_class_has_its_own_figures(contract: Contract) -> None:
+    slow = EventSpec(enter=0.9, leave=0.4, min_duration_s=2.0, merge_gap_s=1.0)
+    other = contract.model_copy(update={"events": contract.events | {"headache": slow}})
+    assert phases(events_of(other, [0.8] * 5, "falling"))[0] == (0, "start")
+    assert events_of(other, [0.8] * 30, "headache") == []
+    assert events_of(other, [0.95] * 9, "headache") == []
+    assert phases(events_of(other, [0.95] * 10, "headache"))[0] == (0, "start")
+
+
+def test_each_class_has_its_own_threshold(contract: Contract) -> None:
+    for label, flagged in (("falling", True), ("headache", False)):
+        detector = EventDetector("room", contract, {"falling": 0.3, "headache": 0.8}, 0.2)
+        for number in range(3):
+            result = WindowResult(
+                "room",
+                number,
+                number * HOP_S,
+                number * HOP_S + 2,
+                True,
+                None,
+                label,
+                0.9,
+                {label: 0.9},
+                (),
+                "none",
+                0.0,
+            )
+            events = detector.add(result, [], {label: [FrameScore(1.5, 15, 0.6, False)]})
+        assert bool(events[0].important_frames) == flagged

@@ -13,6 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stan_edge.bundle import CONTRACT, write_digests
+from stan_edge.cli import bench, run
+from stan_edge.contract import read_contract, write_contract
 from stan_edge.errors import ConfigError
 from stan_edge.person import (
     HOLD_S,
@@ -22,11 +25,14 @@ from stan_edge.person import (
     PersonTracker,
     RawBox,
     Region,
+    Sighting,
     is_plausible,
     padded_box,
+    padded_mask,
     region_from_boxes,
+    regions_from_known,
 )
-from stan_edge.sources import Crop, Frame, Image, open_source
+from stan_edge.sources import Crop, Frame, Image, demo_clip, open_source
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
@@ -36,13 +42,23 @@ BOX = np.array([100.0, 80.0, 200.0, 380.0])
 class FixedDetector:
     """Finds what it is told, and remembers what it was asked."""
 
-    def __init__(self, *answers: RawBox | None) -> None:
+    def __init__(self, *answers: RawBox | None, masks: bool = False) -> None:
         self.answers = list(answers)
+        self.masks = masks
         self.near: list[tuple[int, int, int, int] | None] = []
 
-    def find(self, image: Image, near: tuple[int, int, int, int] | None) -> RawBox | None:
+    def find(self, image: Image, near: tuple[int, int, int, int] | None) -> Sighting | None:
         self.near.append(near)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return None if answer is None else Sighting(answer, body(answer) if self.masks else None)
+
+
+def body(box: RawBox) -> np.ndarray:
+    """The mask of a person who fills the box."""
+    mask = np.zeros((480, 640), bool)
+    x0, y0, x1, y1 = (int(edge) for edge in box)
+    mask[y0:y1, x0:x1] = True
+    return mask
 
 
 def frame_at(t_s: float, image: Image | None = None) -> Frame:
@@ -110,6 +126,75 @@ def test_boxes_known_to_training_follow_the_same_rules() -> None:
     assert regions == [padded_box(BOX, 640, 480)] * held + [None] * (40 - held)
 
 
+def test_a_mask_is_widened_by_5_percent_of_the_longer_side_of_its_box() -> None:
+    assert np.array_equal(padded_mask(body(BOX), BOX), body(BOX + np.array([-15, -15, 15, 15])))
+    small = np.array([10.0, 10.0, 16.0, 14.0])
+    assert np.array_equal(padded_mask(body(small), small), body(small + np.array([-1, -1, 1, 1])))
+
+
+def test_the_mask_is_that_of_the_last_look_and_is_held_and_lost_with_its_box() -> None:
+    moved = BOX + 20
+    regions = regions_from_known(
+        [BOX, moved, None, None, moved],
+        [body(BOX), body(moved), body(BOX), None, None],
+        640,
+        480,
+        times_s=[0.0, 0.1, 0.2, 9.0, 9.1],
+        hold_s=1.0,
+    )
+    assert [region.state for region in regions] == ["tracked", "tracked", "held", "none", "tracked"]
+    assert np.array_equal(regions[0].mask, padded_mask(body(BOX), BOX))
+    assert np.array_equal(regions[1].mask, padded_mask(body(moved), moved))
+    assert np.array_equal(regions[2].mask, regions[1].mask)
+    assert regions[3].mask is None
+    assert regions[4].mask is None  # its box is known, its mask is not
+    assert regions[4].box_px == padded_box(moved, 640, 480)
+
+
+def test_masks_change_no_box_and_an_empty_mask_is_none() -> None:
+    rng = np.random.default_rng(0)
+    boxes = BOX + rng.normal(0, 10, (20, 4))
+    boxes[[4, 5, 11]] = np.nan
+    masks = np.stack([np.zeros((480, 640), bool) if np.isnan(box).any() else body(box) for box in boxes])
+    masks[8] = False
+    regions = regions_from_known(boxes, masks, 640, 480)
+    assert [region.box_px for region in regions] == region_from_boxes(boxes, 640, 480)
+    assert [k for k, region in enumerate(regions) if region.mask is None] == [8]
+
+
+def test_training_gets_the_regions_of_the_tracker() -> None:
+    looks = [BOX, BOX + 9, None, BOX + 18, None, BOX]
+    tracker = PersonTracker(FixedDetector(BOX, *looks, masks=True))  # the first look is not believed yet
+    tracked = [tracker.update(frame_at(k / 10)) for k in range(7)][1:]
+    known = regions_from_known(looks, [None if box is None else body(box) for box in looks], 640, 480)
+    assert tracked == known
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(tracked, known, strict=True))
+
+
+@pytest.mark.parametrize("region", ["box", "mask"])
+@pytest.mark.parametrize("verb", ["run", "bench"])
+def test_the_detector_gives_masks_where_the_model_asks_for_them(
+    bundle_copy: Path, monkeypatch: pytest.MonkeyPatch, verb: str, region: str
+) -> None:
+    class AskedError(Exception):
+        """Says what the detector was asked for."""
+
+    def detector(*, masks: bool = False) -> MediapipeDetector:
+        raise AskedError(masks)
+
+    contract = read_contract(bundle_copy / CONTRACT)
+    spec = contract.input.model_copy(update={"region": region})
+    write_contract(bundle_copy / CONTRACT, contract.model_copy(update={"input": spec}))
+    write_digests(bundle_copy)
+    monkeypatch.setattr(run, "_stop_on_signals", lambda _: None)
+    monkeypatch.setattr("stan_edge.person.MediapipeDetector", detector)
+    monkeypatch.setattr("stan_edge.bench.MediapipeDetector", detector)
+    command = {"run": run.command, "bench": bench.command}[verb]
+    with pytest.raises(AskedError) as asked:
+        command(demo_clip(), model=bundle_copy, backend="onnxruntime")
+    assert asked.value.args == (region == "mask",)
+
+
 @pytest.mark.parametrize(
     "raw",
     [(np.nan, 0, 10, 10), (10, 10, 10, 200), (0, 0, 8, 9), (-300, 0, 100, 200), (900, 10, 950, 300)],
@@ -153,8 +238,8 @@ def test_missing_mediapipe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         MediapipeDetector()
 
 
-def regions_of(clip: str, crop: Crop | None = None) -> list[Region]:
-    detector = MediapipeDetector()
+def regions_of(clip: str, crop: Crop | None = None, *, masks: bool = False) -> list[Region]:
+    detector = MediapipeDetector(masks=masks)
     tracker = PersonTracker(detector)
     source = open_source(str(DATA / clip), crop=crop)
     regions = []
@@ -191,6 +276,25 @@ def test_a_person_whom_tracking_alone_loses_on_the_ground_is_found_again() -> No
     assert sum(region.state == "tracked" for region in regions) >= 0.9 * len(regions)
     x0, y0, x1, _ = regions[-1].box_px or (0, 0, 0, 0)
     assert y0 > 120 and x0 < 120 < x1  # on the floor, where he lies
+
+
+@needs_data
+def test_the_mask_is_the_person_also_on_the_ground_and_changes_no_box() -> None:
+    pytest.importorskip("mediapipe")
+    clip, crop = "urfd/fall-04-cam0.mp4", Crop(320, 0, 320, 240)  # found turned by a quarter, too
+    regions = regions_of(clip, crop, masks=True)
+    assert regions == regions_of(clip, crop)
+    at_center = []
+    for region in regions:
+        if region.box_px is None:
+            continue
+        x0, y0, x1, y1 = region.box_px
+        assert region.mask is not None
+        assert region.mask.shape == (240, 320)
+        at_center.append(region.mask[(y0 + y1) // 2, (x0 + x1) // 2])
+        assert 0.2 < region.mask[y0:y1, x0:x1].mean() < 0.95
+        assert region.mask[y0:y1, x0:x1].sum() > 0.7 * region.mask.sum()
+    assert np.mean(at_center) >= 0.9
 
 
 def test_mediapipe_writes_nothing_to_the_terminal_and_swallows_nothing_of_ours() -> None:

@@ -9,20 +9,20 @@ import pytest
 from stan_edge.bundle import Bundle
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
-from stan_edge.person import PersonTracker
+from stan_edge.person import PersonTracker, Sighting
 from stan_edge.records import Event, WindowResult
 from stan_edge.sources import Frame, Image
 from stan_edge.stream import Step, Stream
 
 
 class Somebody:
-    """Finds the same box in every picture."""
+    """Finds the same box in every picture, and the same mask if it is given one."""
 
-    def __init__(self, *box: float) -> None:
-        self._box = np.array(box)
+    def __init__(self, *box: float, mask: np.ndarray | None = None) -> None:
+        self._found = Sighting(np.array(box), mask)
 
-    def find(self, image: Image, near: object) -> np.ndarray:
-        return self._box
+    def find(self, image: Image, near: object) -> Sighting:
+        return self._found
 
 
 def run(
@@ -50,7 +50,7 @@ def test_a_window_says_what_it_shows_and_which_frames_say_so(
     tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
 ) -> None:
     _, steps, _ = run(tiny_bundle, explainer, light_goes_on)
-    threshold = tiny_bundle.contract.methods["vanilla"].threshold
+    thresholds = tiny_bundle.contract.methods["vanilla"].thresholds
     for result in (step.result for step in steps):
         assert result.valid
         assert result.probabilities is not None
@@ -59,7 +59,7 @@ def test_a_window_says_what_it_shows_and_which_frames_say_so(
         assert result.person == "tracked"
         for frame in result.frames:
             assert 0 <= frame.score <= 1
-            assert frame.important == (frame.score >= threshold and result.label != "background")
+            assert frame.important == (result.label != "background" and frame.score >= thresholds[result.label])
     labels = [step.result.label for step in steps]
     assert labels[0] == "background"
     assert "falling" in labels
@@ -68,7 +68,8 @@ def test_a_window_says_what_it_shows_and_which_frames_say_so(
 def test_an_alarm_becomes_one_event_with_important_frames(
     tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray
 ) -> None:
-    vanilla = tiny_bundle.contract.methods["vanilla"].model_copy(update={"threshold": 0.1})
+    low = {"thresholds": dict.fromkeys(tiny_bundle.contract.alarms, 0.1)}
+    vanilla = tiny_bundle.contract.methods["vanilla"].model_copy(update=low)
     methods = tiny_bundle.contract.methods | {"vanilla": vanilla}
     bundle = replace(tiny_bundle, contract=tiny_bundle.contract.model_copy(update={"methods": methods}))
     _, steps, (_, last) = run(bundle, explainer, light_goes_on)
@@ -117,13 +118,60 @@ def test_the_network_sees_one_square_for_all_frames_with_the_view_of_the_contrac
     stream = Stream("room", tiny_bundle.contract, "vanilla", 0.2, PersonTracker(Somebody(20, 10, 40, 40)), False)
     pictures = noisy(20, 190, height=48, width=64)
     windows = [w for k, picture in enumerate(pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
-    shown, square = stream.network_input(windows[0])
+    (shown,), square = stream.network_input(windows[0])
     assert shown.shape == (20, 64, 64, 3)
     assert shown.dtype == np.uint8
     assert square.side_px < 64
     known = [sample.region.box_px is not None for sample in windows[0].samples]
     assert sum(known) >= 18
     assert [mean < 180 for mean in shown.mean(axis=(1, 2, 3))] == known
+
+
+PERSON = np.zeros((48, 64), bool)
+PERSON[15:35, 25:35] = True
+
+
+def seen(bundle: Bundle, pictures: np.ndarray, view: str, region: str, mask: np.ndarray | None) -> np.ndarray:
+    """The network's input [P, T, S, S, 3] for the first window of a letterboxed stream."""
+    changes = {"view": view, "region": region, "framing": "letterbox"}
+    contract = bundle.contract.model_copy(update={"input": bundle.contract.input.model_copy(update=changes)})
+    tracker = PersonTracker(Somebody(25, 15, 35, 35, mask=mask))
+    stream = Stream("room", contract, "vanilla", 0.2, tracker, False)
+    windows = [w for k, picture in enumerate(pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
+    return stream.network_input(windows[0])[0]
+
+
+@pytest.mark.parametrize("view", ["union", "late"])
+def test_union_and_late_show_the_global_and_the_local_picture(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray], view: str
+) -> None:
+    pictures = noisy(20, 190, height=48, width=64)
+    both = seen(tiny_bundle, pictures, view, "box", None)
+    assert both.shape == (2, 20, 64, 64, 3)
+    for got, plain in zip(both, ("global", "local"), strict=True):
+        assert np.array_equal(got, seen(tiny_bundle, pictures, plain, "box", None)[0])
+    assert not np.array_equal(*both)
+
+
+@pytest.mark.parametrize("view", ["global", "local", "blend", "late"])
+def test_a_mask_counts_only_where_the_contract_asks_for_masks(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray], view: str
+) -> None:
+    pictures = noisy(20, 190, height=48, width=64)
+    boxed = seen(tiny_bundle, pictures, view, "box", None)
+    assert np.array_equal(seen(tiny_bundle, pictures, view, "box", PERSON), boxed)
+    assert np.array_equal(seen(tiny_bundle, pictures, view, "mask", None), boxed)
+    assert np.array_equal(seen(tiny_bundle, pictures, view, "mask", PERSON), boxed) == (view == "global")
+
+
+def test_the_local_view_of_a_masked_model_is_black_around_the_person(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray]
+) -> None:
+    (local,) = seen(tiny_bundle, noisy(20, 190, height=48, width=64), "local", "mask", PERSON)
+    widened = np.zeros((64, 64), bool)
+    widened[8 + 14 : 8 + 36, 24:36] = True  # a pixel wider; a frame 48 high lies 8 lower in its letterbox
+    assert local[0].any(-1)[8:56].all()  # someone seen only once is nobody yet
+    assert all(np.array_equal(picture.any(-1), widened) for picture in local[2:])
 
 
 def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle) -> None:

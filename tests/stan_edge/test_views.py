@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stan_edge.views import Box, Square, apply_view, cut_square, place_square
+from stan_edge.views import Box, Image, Square, apply_view, cut_mask, cut_square, passes, place_square
 
 sides = st.integers(64, 2000)
 
@@ -118,6 +118,54 @@ def test_blend_is_the_mean_of_global_and_local_to_one_grey_level(box: Box, seed:
     assert np.abs(blend - (whole + local) / 2).max() <= 1
 
 
+def view_of_the_shipped_model(picture: Image, box: Box, view: str) -> Image:
+    """`apply_view` as it was when the shipped model was trained, word for word."""
+    size = picture.shape[0]
+    x0, y0 = (int(np.clip(np.floor(value), 0, size)) for value in box[:2])
+    x1, y1 = (int(np.clip(np.ceil(value), 0, size)) for value in box[2:])
+    outside: Image = np.zeros_like(picture) if view == "local" else picture // np.uint8(2)
+    outside[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+    return outside
+
+
+@given(boxes_in_view, st.integers(0, 2**32 - 1), st.sampled_from(["local", "blend"]))
+def test_box_views_keep_every_bit_that_the_shipped_model_was_trained_on(box: Box, seed: int, view: str) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
+    assert np.array_equal(apply_view(picture, box, view), view_of_the_shipped_model(picture, box, view))
+
+
+@given(st.integers(0, 2**32 - 1), st.none() | boxes_in_view)
+def test_a_mask_goes_before_the_box_and_keeps_exactly_its_pixels(seed: int, box: Box | None) -> None:
+    rng = np.random.default_rng(seed)
+    picture, mask = rng.integers(2, 256, (64, 64, 3), np.uint8), rng.random((64, 64)) < 0.3
+    local, blend = (apply_view(picture, box, view, mask) for view in ("local", "blend"))
+    assert np.array_equal(local[mask], picture[mask])
+    assert not local[~mask].any()
+    assert np.array_equal(blend[mask], picture[mask])
+    assert np.array_equal(blend[~mask], picture[~mask] // 2)
+    assert np.array_equal(apply_view(picture, box, "global", mask), picture)
+
+
+def test_a_mask_is_cut_like_the_frame_it_belongs_to() -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.random((80, 100)) < 0.5
+    assert np.array_equal(cut_mask(mask, Square(13, 7, 64), 64), mask[7:71, 13:77])
+    person = np.zeros((60, 120), bool)
+    person[12:48, 31:77] = True
+    square = place_square("letterbox", 120, 60, [])
+    seen = cut_mask(person, square, 60)
+    assert seen.dtype == bool
+    shown = cut_square(np.where(person[..., None], np.uint8(255), np.uint8(0)).repeat(3, 2), square, 60)
+    assert np.array_equal(seen, shown[..., 0] > 127)
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    assert (rows[0], rows[-1] + 1, columns[0] - 15, columns[-1] - 15) == (21, 39, 0, 23)
+
+
+def test_union_and_late_are_a_global_and_a_local_pass_and_every_other_view_is_its_own() -> None:
+    assert passes("union") == passes("late") == ("global", "local")
+    assert [passes(view) for view in ("global", "local", "blend")] == [("global",), ("local",), ("blend",)]
+
+
 @pytest.mark.parametrize("view", ["global", "local", "blend"])
 def test_without_a_known_person_the_whole_picture_is_the_person_region(view: str) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -128,4 +176,5 @@ def test_without_a_known_person_the_whole_picture_is_the_person_region(view: str
 def test_a_view_leaves_the_picture_it_was_made_from_alone(view: str) -> None:
     picture = np.full((64, 64, 3), 200, np.uint8)
     apply_view(picture, (10.0, 10.0, 20.0, 20.0), view)
+    apply_view(picture, None, view, np.eye(64, dtype=bool))
     assert (picture == 200).all()

@@ -14,6 +14,7 @@ from stan_edge.explainer import Explanation
 from stan_export.calibrate import CalibrationWindows, calibrate, f1_score, read_calibration, uncalibrated
 
 SCENE = (20, 64, 64, 3)
+CLASSES = ("background", "falling", "headache", "chest_pain", "compensation")
 
 
 class Brightness:
@@ -51,12 +52,12 @@ def test_the_threshold_is_the_lowest_that_separates_best_where_an_activity_is_sh
     important[1:, 8:14] = True
     levels = np.where(important, rng.integers(120, 200, important.shape), rng.integers(40, 110, important.shape))
     windows = windows_of(levels, [0, 1, 2, 1, 3, 4], important)
-    found = calibrate(Brightness(), windows, background=0, temperature=1.0)
+    found = calibrate(Brightness(), windows, CLASSES, "background", temperature=1.0)
     raw = levels.astype(np.uint8).astype(np.float32)
     scores, truth = importance(raw[1:], found.spec), important[1:]
     separation = [(scores[truth] >= k / 100).mean() - (scores[~truth] >= k / 100).mean() for k in range(101)]
     assert max(separation) == found.recall - found.false_flags == found.f1 == 1.0
-    assert found.spec.threshold == separation.index(1.0) / 100
+    assert found.threshold == separation.index(1.0) / 100
     assert separation[separation.index(1.0) + 1] == 1.0
     share = truth.mean()
     assert found.f1_all_positive == pytest.approx(2 * share / (1 + share))
@@ -64,21 +65,26 @@ def test_the_threshold_is_the_lowest_that_separates_best_where_an_activity_is_sh
 
 def test_the_scale_is_the_5th_and_95th_percentile_of_all_scores() -> None:
     levels = np.random.default_rng(0).integers(20, 240, (5, 20))
-    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0, temperature=1.0)
+    found = calibrate(
+        Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), CLASSES, "background", temperature=1.0
+    )
     raw = correct(levels.astype(np.float32), found.spec)
     assert found.spec.scale == pytest.approx(tuple(np.percentile(raw, (5, 95))))
 
 
 def test_a_method_without_position_bias_has_a_flat_profile() -> None:
     levels = np.random.default_rng(0).integers(20, 240, (5, 20))
-    found = calibrate(Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), background=0, temperature=1.0)
+    found = calibrate(
+        Brightness(), windows_of(levels, [0, 1, 2, 3, 4], levels > 120), CLASSES, "background", temperature=1.0
+    )
     assert found.spec.profile == pytest.approx((1.0,) * 20)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_uncalibrated_method_says_so(method: Method) -> None:
-    spec = uncalibrated(method, 20)
+    spec = uncalibrated(method, 20, CLASSES[1:])
     assert spec.scale is None
+    assert spec.thresholds == dict.fromkeys(CLASSES[1:], 0.5)
     assert len(spec.profile) == 20
     assert spec.class_specific == (method != "staa")
     assert spec.dealias == (method == "vanilla")

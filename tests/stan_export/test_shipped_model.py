@@ -33,7 +33,7 @@ def fall_of_the_demo() -> np.ndarray:
     windows = []
     while frame := source.read():
         windows += stream.feed(frame)[1]
-    return stream.network_input(windows[12])[0]
+    return stream.network_input(windows[12])[0][0]
 
 
 @pytest.mark.parametrize("frames", [noise, fall_of_the_demo])

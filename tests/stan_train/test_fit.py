@@ -10,41 +10,40 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from rich.console import Console
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError, ConfigError
-from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall, normalize
+from stan_train.augment import AugmentConfig
+from stan_train.batches import TrainingSet
+from stan_train.cache import CachedClip
+from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall, normalize, view_logits
 from stan_train.model import Stan, StanConfig
-from stan_train.samples import Samples
+from stan_train.sampling import candidate_windows, sampling_weights, thinned
 
-CONFIG = FitConfig(epochs=2, epoch_windows=4, batch=2, short_epochs=1, short_frames=4, seed=3)
-
-
-@pytest.fixture(scope="module")
-def windows(noisy: Callable[..., np.ndarray]) -> list[Samples]:
-    levels = [60, 110, 150, 190, 60, 190]
-    return [
-        Samples(
-            np.stack([noisy(20, level, seed, 64, 64) for seed, level in enumerate(levels)]),
-            np.tile(np.array([10, 10, 50, 50], np.float32), (6, 20, 1)),
-            np.array([0, 1, 2, 3, 0, 4]),
-            np.zeros((6, 20), bool),
-        )
-    ]
+CONFIG = FitConfig(epochs=2, epoch_windows=4, batch=4, micro_batch=2, short_epochs=1, short_frames=4, lr=2e-3, seed=3)
+CLASSES = ("background", "falling")
 
 
 @pytest.fixture(scope="module")
-def spec(input_spec: InputSpec) -> InputSpec:
-    return input_spec.model_copy(update={"size_px": 64})
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)
+
+
+@pytest.fixture(scope="module")
+def data(cached: list[CachedClip], input_spec: InputSpec) -> TrainingSet:
+    windows = thinned(candidate_windows(cached, CLASSES, input_spec), 1)
+    return TrainingSet(cached, windows, sampling_weights(windows, cached, 0, 0.5), CLASSES)
 
 
 @pytest.fixture
-def train(windows: list[Samples], spec: InputSpec) -> Callable[..., Stan]:
+def train(data: TrainingSet, input_spec: InputSpec, fabric: Fabric) -> Callable[..., Stan]:
     def run(folder: Path, config: FitConfig = CONFIG, console: Console | None = None) -> Stan:
         torch.manual_seed(0)
-        model = Stan(StanConfig(5, (8, 16, 32, 32), (1, 1, 1, 1), 16))
-        fit(model, windows, windows, spec, config, folder, console or Console(file=io.StringIO()))
+        model = Stan(StanConfig(2, (8, 16, 32, 32), (1, 1, 1, 1), 16, drop_path=0.2))
+        quiet = console or Console(file=io.StringIO())
+        fit(fabric, model, data, data, input_spec, config, AugmentConfig(flip=("falling",)), folder, quiet, workers=0)
         return model
 
     return run
@@ -58,14 +57,23 @@ class Interrupting(Console):
             raise KeyboardInterrupt
 
 
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def timeless(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    timed = ("elapsed_s", "windows_per_s", "data_wait_share", "peak_rss_mb")
+    return [{key: value for key, value in row.items() if key not in timed} for row in found]
+
+
 def test_a_killed_run_ends_with_the_same_weights_as_an_uninterrupted_one(
     train: Callable[..., Stan], tmp_path: Path
 ) -> None:
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", console=Interrupting(file=io.StringIO()))
-    started = rows(tmp_path / "killed")
-    assert [row["epoch"] for row in started] == ["1"]
+    assert [row["epoch"] for row in rows(tmp_path / "killed")] == ["1"]
     resumed = train(tmp_path / "killed")
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
@@ -75,38 +83,33 @@ def test_a_killed_run_ends_with_the_same_weights_as_an_uninterrupted_one(
     assert not again.training
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def timeless(found: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [{key: value for key, value in row.items() if key != "elapsed_s"} for row in found]
-
-
 def test_metrics_are_one_row_an_epoch_with_curves_beside(train: Callable[..., Stan], tmp_path: Path) -> None:
-    train(tmp_path, replace(CONFIG, epochs=1))
-    (row,) = rows(tmp_path)
-    assert list(row) == [
-        "epoch",
-        "frames",
-        "lr",
-        "train_loss",
-        "val_loss",
-        "val_accuracy",
-        "val_recall_mean",
-        "elapsed_s",
-    ]
-    assert (row["epoch"], row["frames"]) == ("1", "4")
-    assert all(np.isfinite(float(value)) for value in row.values())
+    train(tmp_path)
+    short, whole = rows(tmp_path)
+    assert (short["epoch"], short["frames"], whole["frames"]) == ("1", "4", "20")
+    assert all(np.isfinite(float(value)) for value in whole.values())
+    assert {"val_accuracy", "windows_per_s", "data_wait_share", "peak_rss_mb"} <= set(whole)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_training_ends_with_the_best_weights_and_stops_when_there_is_no_progress(
+    train: Callable[..., Stan], tmp_path: Path, data: TrainingSet, input_spec: InputSpec, fabric: Fabric
+) -> None:
+    config = replace(CONFIG, epochs=12, short_epochs=0, patience=2, lr=0.05)  # too fast: it gets worse again
+    model = train(tmp_path, config)
+    losses = [float(row["val_loss"]) for row in rows(tmp_path)]
+    assert len(losses) < 12
+    assert losses[-3] == min(losses)
+    loss, _ = evaluate_windows(fabric, model, data, input_spec, 20, 2, whole_clips=False)
+    assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_a_folder_of_a_run_with_other_settings_is_refused(train: Callable[..., Stan], tmp_path: Path) -> None:
-    config = replace(CONFIG, epochs=1, epoch_windows=2)
+    config = replace(CONFIG, epochs=1)
     train(tmp_path, config)
     with pytest.raises(CheckpointError, match="belongs to a run with other settings"):
-        train(tmp_path, replace(config, lr=2e-3))
+        train(tmp_path, replace(config, lr=3e-3))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,7 @@ def test_a_folder_of_a_run_with_other_settings_is_refused(train: Callable[..., S
     [
         ({"short_epochs": 3}, "short_epochs 3 must lie between 0 and epochs 2"),
         ({"short_epochs": -1}, "short_epochs -1"),
+        ({"batch": 5}, "--batch 5 must be a multiple of --micro-batch 2"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, int], says: str) -> None:
@@ -121,34 +125,40 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict[str, int]
         replace(CONFIG, **changes)
 
 
-def test_background_has_its_share_and_the_other_classes_share_the_rest(windows: list[Samples], spec: InputSpec) -> None:
-    from stan_train.fit import _batches, _Stage
-
-    uneven = [replace(windows[0], labels=np.array([0, 0, 0, 1, 1, 2]))]
-    config = FitConfig(epochs=1, epoch_windows=1200, batch=1200, short_epochs=0, background=0.4)
-    spec = spec.model_copy(update={"size_px": 32, "frames": 2})
-    tiny = [replace(chunk, frames=np.zeros((6, 2, 8, 8, 3), np.uint8), boxes=chunk.boxes[:, :2]) for chunk in uneven]
-    ((_, labels),) = _batches(tiny, spec, config, 0, _Stage(frames=2, batch=1200, steps=1))
-    assert np.bincount(labels.numpy()) / 1200 == pytest.approx([0.4, 0.3, 0.3], abs=0.05)
-
-
-def test_pixels_are_normalised_as_the_contract_says(spec: InputSpec) -> None:
+def test_pixels_are_normalised_as_the_contract_says(input_spec: InputSpec) -> None:
     clips = torch.randint(0, 256, (2, 20, 8, 8, 3), dtype=torch.uint8)
-    found = normalize(clips, spec)
+    found = normalize(clips, input_spec)
     assert found.shape == (2, 3, 20, 8, 8)
     assert found[1, 2, 5, 3, 4].item() == pytest.approx((clips[1, 5, 3, 4, 2].item() / 255 - 0.45) / 0.225, rel=1e-5)
 
 
+def test_union_trains_on_each_pass_and_late_on_their_mean(input_spec: InputSpec) -> None:
+    def model(clips: torch.Tensor) -> torch.Tensor:
+        return clips.mean((2, 3, 4))  # [B, 3]
+
+    pictures = torch.randint(0, 256, (3, 2, 20, 8, 8, 3), dtype=torch.uint8)
+    union, late = (input_spec.model_copy(update={"view": view}) for view in ("union", "late"))
+    each = view_logits(model, pictures, union, train=True)
+    mean = view_logits(model, pictures, late, train=True)
+    assert each.shape == (6, 3)
+    assert torch.allclose(each.reshape(3, 2, 3).mean(1), mean)
+    assert torch.equal(view_logits(model, pictures, union, train=False), mean)
+    assert torch.allclose(each[1], model(normalize(pictures[0, 1][None], union))[0])
+
+
 def test_mean_recall_gives_every_class_present_the_same_weight() -> None:
-    labels = np.array([0, 0, 0, 0, 2, 2])
-    assert mean_recall(np.array([0, 0, 0, 1, 2, 0]), labels) == pytest.approx((0.75 + 0.5) / 2)
+    confusion = np.array([[3, 1, 0], [0, 0, 0], [1, 0, 1]])
+    assert mean_recall(confusion) == pytest.approx((0.75 + 0.5) / 2)
 
 
-def test_validation_is_the_mean_over_all_windows(tiny_model: Stan, windows: list[Samples], spec: InputSpec) -> None:
-    halves = [Samples(*(column[part] for column in vars(windows[0]).values())) for part in (slice(0, 4), slice(4, 6))]
-    cpu = torch.device("cpu")
-    whole = evaluate_windows(tiny_model, windows, spec, 20, cpu)
-    split = evaluate_windows(tiny_model, halves, spec, 20, cpu)
-    assert split[0] == pytest.approx(whole[0], rel=1e-5)
-    assert np.array_equal(split[1], whole[1])
-    assert np.array_equal(split[2], windows[0].labels)
+def test_validation_is_the_mean_over_all_windows(
+    tiny_model: Stan, cached: list[CachedClip], input_spec: InputSpec, fabric: Fabric
+) -> None:
+    classes = ("background", "falling", "headache", "chest_pain", "compensation")
+    windows = thinned(candidate_windows(cached, CLASSES, input_spec), 2)
+    data = TrainingSet(cached, windows, np.ones(len(windows)) / len(windows), classes)
+    whole, confusion = evaluate_windows(fabric, tiny_model, data, input_spec, 20, 8, whole_clips=False)
+    split, same = evaluate_windows(fabric, tiny_model, data, input_spec, 20, 3, whole_clips=False)
+    assert split == pytest.approx(whole, rel=1e-5)
+    assert np.array_equal(confusion, same)
+    assert confusion.sum(1)[:2].tolist() == [4, 4]

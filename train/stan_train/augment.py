@@ -1,71 +1,211 @@
-"""Augmentation of one window that keeps its label and its time: geometry and colour are the same for all frames."""
+"""Augmentation of one window that keeps its label and its time: what is chosen is the same for all its frames.
+
+Besides colour and geometry it imitates what goes wrong at run time: a person who walks out of the picture, a region
+that is lost, held too long, or found on a chair.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.contract import InputSpec
-from stan_edge.views import apply_view
+from stan_edge.views import Square, apply_view, cut_square, passes, place_square
 
-HIDE_BOX = 0.1
-"""Share of windows whose person box is hidden: at run time the pose model misses people, too."""
+MARGIN = 1.15
+"""A window is cut this much larger than the network's input first, so that turning it shows no black corners."""
+LEAST_BODY_IN_VIEW = 0.8
+"""Share of the person's boxes that a narrower picture must keep where the activity shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A window of T frames before it is framed: pictures `[T, h, w, 3]`, boxes `[T, 4]` in their pixels (NaN: nobody
+    known), masks `[T, h, w]` of the body or None."""
+
+    pictures: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    masks: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Shares of windows that are changed; colour, scale and rotation change in all of them."""
+
+    narrower: float = 0.3
+    """Seen by a camera with a narrower view; twice as often where nothing happens: people walk in and out there."""
+    region_lost: float = 0.3
+    replaced_background: float = 0.3
+    """Put in front of another room; needs a mask."""
+    blur: float = 0.15
+    noise: float = 0.3
+    gray: float = 0.1
+    speed: float = 1.25
+    """Largest factor by which time is stretched or compressed."""
+    flip: tuple[str, ...] = ()
+    """Classes whose windows may be mirrored: those in which left and right mean nothing."""
 
 
 def augment_window(
-    frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec, rng: np.random.Generator
+    shown: Shown,
+    spec: InputSpec,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    *,
+    important: NDArray[np.bool_],
+    flip: bool,
+    room: Callable[[], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
-    """A random crop, scale, rotation, colour, blur and noise, then the view with a jittered person box.
-
-    No flip: left and right matter for chest pain and compensation.
+    """A window as another camera, in another light, might have shown it.
 
     Args:
-        frames: `[T, S, S, 3]`.
-        boxes: `[T, 4]` in pixels of S; NaN where nobody is known.
+        important: `[T]`, frames in which the activity shows; none for background.
+        flip: whether it may be mirrored.
+        room: gives a picture `[h, w, 3]` of some other room.
 
     Returns:
-        `[T, size, size, 3]`.
+        `[P, T, size, size, 3]`: the passes of the view.
     """
-    stored, size_px = frames.shape[1], spec.size_px
-    matrix = _affine(stored, size_px, rng)
-    table = _color_table(rng)
-    gray = rng.random() < 0.1
-    blur = rng.random() < 0.15
-    side = max(stored, size_px)
-    noise = (rng.normal(0, rng.uniform(2, 8), (side, side)).astype(np.int16), rng.random() < 0.3)
-    seen = _jitter(_transform(boxes, matrix), size_px, rng)
-    pictures = []
-    for frame, box in zip(frames, seen, strict=True):
-        picture = cv2.warpAffine(frame, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
-        if blur:
-            picture = cv2.GaussianBlur(picture, (3, 3), 0)
-        picture = cv2.LUT(picture, table)
-        if gray:
-            picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        if noise[1]:
-            shift = tuple(rng.integers(0, side, 2))
-            grain = np.roll(noise[0], shift, (0, 1))[:size_px, :size_px, None]
-            picture = np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8)
-        known = None if np.isnan(box).any() else tuple(box.tolist())
-        pictures.append(apply_view(picture, known, spec.view))
-    return np.stack(pictures)
+    if shown.masks is not None and rng.random() < config.replaced_background:
+        shown = _elsewhere(shown, room())
+    if rng.random() < config.narrower * (1 if important.any() else 2):
+        shown = _narrower(shown, important, rng)
+    if flip and rng.random() < 0.5:
+        shown = _mirrored(shown)
+    boxes = _as_tracked(shown, config, rng)
+    height, width = shown.pictures.shape[1:3]
+    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
+    square = place_square(spec.framing, width, height, known)
+    stored = round(MARGIN * spec.size_px)
+    matrix = _affine(stored, spec.size_px, rng)
+    in_view = _transform(_to_view(boxes, square, stored), matrix)
+    paint = _painter(spec.size_px, config, rng)
+    views = passes(spec.view)
+    out = np.empty((len(views), len(shown.pictures), spec.size_px, spec.size_px, 3), np.uint8)
+    for t, picture in enumerate(shown.pictures):
+        cut = cut_square(picture, square, stored)
+        turned = paint(cv2.warpAffine(cut, matrix, (spec.size_px, spec.size_px), flags=cv2.INTER_LINEAR))
+        mask = _mask_in_view(shown, t, square, stored, matrix, spec)
+        box = None if np.isnan(in_view[t]).any() else tuple(in_view[t].tolist())
+        for p, view in enumerate(views):
+            out[p, t] = apply_view(turned, box, view, mask)
+    return out
 
 
-def plain_window(frames: NDArray[np.uint8], boxes: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
-    """The window as the runtime would show it to the network: resized, view applied, nothing random."""
-    size_px = spec.size_px
-    scale = size_px / frames.shape[1]
-    return np.stack(
-        [
-            apply_view(
-                cv2.resize(frame, (size_px, size_px), interpolation=cv2.INTER_AREA),
-                None if np.isnan(box).any() else tuple((box * scale).tolist()),
-                spec.view,
-            )
-            for frame, box in zip(frames, boxes, strict=True)
-        ]
-    )
+def plain_window(shown: Shown, spec: InputSpec) -> NDArray[np.uint8]:
+    """The window as the runtime would show it to the network `[P, T, size, size, 3]`: nothing random."""
+    height, width = shown.pictures.shape[1:3]
+    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in shown.boxes]
+    square = place_square(spec.framing, width, height, known)
+    identity = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    views = passes(spec.view)
+    out = np.empty((len(views), len(shown.pictures), spec.size_px, spec.size_px, 3), np.uint8)
+    for t, (picture, box) in enumerate(zip(shown.pictures, known, strict=True)):
+        cut = cut_square(picture, square, spec.size_px)
+        mask = _mask_in_view(shown, t, square, spec.size_px, identity, spec)
+        for p, view in enumerate(views):
+            out[p, t] = apply_view(cut, None if box is None else square.to_view(box, spec.size_px), view, mask)
+    return out
+
+
+def _mask_in_view(
+    shown: Shown, t: int, square: Square, stored: int, matrix: NDArray[np.float64], spec: InputSpec
+) -> NDArray[np.bool_] | None:
+    if spec.region != "mask" or shown.masks is None or not shown.masks[t].any():
+        return None
+    gray = np.repeat(shown.masks[t].astype(np.uint8)[..., None] * 255, 3, axis=2)
+    turned = cv2.warpAffine(cut_square(gray, square, stored), matrix, (spec.size_px, spec.size_px))
+    return np.asarray(turned[..., 0] > 127)
+
+
+def _elsewhere(shown: Shown, room: NDArray[np.uint8]) -> Shown:
+    """The person cut out and put in front of another room, which stands still."""
+    masks = shown.masks
+    if masks is None or not masks.any(axis=(1, 2)).all():
+        return shown
+    height, width = shown.pictures.shape[1:3]
+    backdrop = cv2.resize(room, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    pictures = np.empty_like(shown.pictures)
+    for t, (picture, mask) in enumerate(zip(shown.pictures, masks, strict=True)):
+        # masks of a pose model are a little tight and jagged: grow, then feather
+        share = cv2.dilate(mask.astype(np.float32), np.ones((3, 3), np.uint8))
+        share = cv2.GaussianBlur(share, (5, 5), 0)[..., None]
+        pictures[t] = (share * picture + (1 - share) * backdrop).astype(np.uint8)
+    return replace(shown, pictures=pictures)
+
+
+def _narrower(shown: Shown, important: NDArray[np.bool_], rng: np.random.Generator) -> Shown:
+    """Part of the picture, as if the camera saw no more. People may walk in and out of it or be cut off, but where
+    an activity shows most of the body stays in view."""
+    height, width = shown.pictures.shape[1:3]
+    for _ in range(8):
+        share = rng.uniform(0.45, 0.95)
+        w, h = round(share * width), round(min(1.0, share * rng.uniform(0.85, 1.2)) * height)
+        x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+        area = np.prod(np.maximum(shown.boxes[:, 2:] - shown.boxes[:, :2], 0), axis=1)
+        clipped = np.clip(shown.boxes - [x, y, x, y], 0, [w, h, w, h]).astype(np.float32)
+        left = np.prod(np.maximum(clipped[:, 2:] - clipped[:, :2], 0), axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            seen = np.nan_to_num(left / area, nan=0.0)
+        if important.any() and seen[important].min() < LEAST_BODY_IN_VIEW:
+            continue
+        boxes = np.where((seen > 0.15)[:, None], clipped, np.float32(np.nan))
+        masks = None if shown.masks is None else shown.masks[:, y : y + h, x : x + w]
+        return Shown(shown.pictures[:, y : y + h, x : x + w], boxes, masks)
+    return shown
+
+
+def _mirrored(shown: Shown) -> Shown:
+    width = shown.pictures.shape[2]
+    boxes = shown.boxes.copy()
+    boxes[:, [0, 2]] = width - shown.boxes[:, [2, 0]]
+    masks = None if shown.masks is None else shown.masks[:, :, ::-1]
+    return Shown(np.ascontiguousarray(shown.pictures[:, :, ::-1]), boxes, masks)
+
+
+def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Boxes as a tracker that errs might give them."""
+    height, width = shown.pictures.shape[1:3]
+    boxes = shown.boxes.copy()
+    frames = len(boxes)
+    side = np.nanmax(boxes[:, 2:] - boxes[:, :2]) if not np.isnan(boxes).all() else 0.0
+    boxes += rng.normal(0, 0.03 * side, 4) + rng.normal(0, 0.01 * side, boxes.shape)
+    known = ~np.isnan(boxes[:, 0])
+    if known.any() and not known[-1] and rng.random() < 0.7:  # who has left is held for a while
+        last = int(np.flatnonzero(known)[-1])
+        boxes[last + 1 :] = boxes[last]
+    if not known[0] and rng.random() < config.region_lost:  # furniture passes for a person as long as nobody is there
+        until = int(np.flatnonzero(known)[0]) if known.any() else int(rng.integers(1, frames + 1))
+        boxes[:until] = _somewhere(width, height, rng)
+    if rng.random() < config.region_lost:
+        cut = int(rng.integers(1, frames))
+        match rng.integers(5):
+            case 0:
+                boxes[:] = np.nan
+            case 1:
+                boxes[cut:] = boxes[cut]
+            case 2:
+                boxes[cut:] = np.nan
+            case 3:
+                boxes[:cut] = np.nan
+            case _:
+                boxes[:cut] = _somewhere(width, height, rng)
+    return boxes.astype(np.float32)
+
+
+def _somewhere(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    w, h = rng.uniform(0.12, 0.5) * width, rng.uniform(0.15, 0.7) * height
+    x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    return np.array([x, y, x + w, y + h], np.float32)
+
+
+def _to_view(boxes: NDArray[np.float32], square: Square, size: int) -> NDArray[np.float64]:
+    origin = np.array([square.x_px, square.y_px] * 2)
+    return (boxes - origin) * (size / square.side_px)
 
 
 def _affine(stored: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -76,22 +216,33 @@ def _affine(stored: int, size: int, rng: np.random.Generator) -> NDArray[np.floa
     return matrix
 
 
-def _transform(boxes: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _transform(boxes: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Axis-aligned boxes around the transformed corners."""
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # [T, 4, 2]
     moved = corners @ matrix[:, :2].T + matrix[:, 2]
     return np.concatenate([moved.min(1), moved.max(1)], axis=1)
 
 
-def _jitter(boxes: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    if rng.random() < HIDE_BOX:
-        return np.full_like(boxes, np.nan)
-    offsets = rng.normal(0, 0.03 * size, 4) + rng.normal(0, 0.01 * size, boxes.shape)
-    boxes = boxes + offsets
-    if rng.random() < HIDE_BOX:  # the tracker loses the person and holds the last box
-        lost = rng.integers(1, len(boxes))
-        boxes[lost:] = boxes[lost]
-    return boxes
+def _painter(
+    size: int, config: AugmentConfig, rng: np.random.Generator
+) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Colour, blur and noise of one camera, for each of its pictures."""
+    table = _color_table(rng)
+    gray, blur, noisy = (rng.random() < share for share in (config.gray, config.blur, config.noise))
+    grain = rng.normal(0, rng.uniform(2, 8), (size, size)).astype(np.int16)
+
+    def paint(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if blur:
+            picture = cv2.GaussianBlur(picture, (3, 3), 0)
+        picture = cv2.LUT(picture, table)
+        if gray:
+            picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        if noisy:
+            moved = np.roll(grain, tuple(rng.integers(0, size, 2)), (0, 1))[..., None]
+            picture = np.clip(picture.astype(np.int16) + moved, 0, 255).astype(np.uint8)
+        return picture
+
+    return paint
 
 
 def _color_table(rng: np.random.Generator) -> NDArray[np.uint8]:

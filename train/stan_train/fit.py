@@ -1,4 +1,4 @@
-"""The training loop: AdamW, cosine with warm-up, short clips first, exact resume at epoch boundaries."""
+"""The training loop on Lightning Fabric: one process or many, with the same losses; exact resume after a kill."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,104 +22,47 @@ from torch import Tensor, nn
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError, ConfigError
-from stan_train.augment import augment_window, plain_window
+from stan_train.augment import AugmentConfig
+from stan_train.batches import MicroBatches, Number, TrainingSet, micro_batches, validation_windows
+from stan_train.curves import draw_curves
 from stan_train.model import Stan
-from stan_train.samples import Samples
+
+_STATE = "last.pt"
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """How to train; lr is for the batch given here."""
 
-    epochs: int = 8
+    epochs: int = 25
     epoch_windows: int = 2000
     """Windows in an epoch of whole windows; one of short clips holds as many frames."""
-    batch: int = 16
-    lr: float = 8e-4
+    batch: int = 64
+    """Windows between two steps of the optimiser."""
+    micro_batch: int = 16
+    """Windows in one pass; batch norm sees this many, whatever the number of processes."""
+    lr: float = 5e-4
     weight_decay: float = 0.05
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises."""
-    short_epochs: int = 3
+    short_epochs: int = 0
     """First epochs on `short_frames` of each window. The network has no position table and takes any length; most
     of what there is to learn is in single pictures, which cost a fifth: from scratch, 10,000 whole windows had
     taught it falls but not one gesture."""
     short_frames: int = 4
-    background: float = 0.3
-    """Share of background windows; the other classes share the rest evenly."""
+    patience: int = 8
+    """Epochs of whole windows without a better validation loss after which training stops."""
     label_smoothing: float = 0.05
     clip_norm: float = 5.0
+    whole_clips: bool = False
+    """Sample each clip whole in equal segments (the paper), instead of windows of a fixed time."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.short_epochs <= self.epochs:
             raise ConfigError(f"short_epochs {self.short_epochs} must lie between 0 and epochs {self.epochs}.")
-
-
-_STATE = "last.pt"
-
-
-def fit(
-    model: Stan,
-    train: list[Samples],
-    val: list[Samples],
-    spec: InputSpec,
-    config: FitConfig,
-    folder: Path,
-    console: Console,
-) -> None:
-    """Train `model` in place; `folder` receives `metrics.csv`, `curves.png` and the state to resume from.
-
-    A run killed at any point continues at its last finished epoch and ends with the same weights.
-
-    Raises:
-        CheckpointError: the folder holds the state of a run with another configuration.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr)
-    history = _resume(folder, model, optimizer, config)
-    elapsed_s = history[-1]["elapsed_s"] if history else 0.0
-    for epoch in range(len(history), config.epochs):
-        started_s = time.monotonic()
-        stage = _stage(config, epoch, spec.frames)
-        model.train()
-        torch.manual_seed(config.seed * 100_003 + epoch)  # drop path
-        losses = []
-        with _progress(console) as bar:
-            task = bar.add_task(f"epoch {epoch + 1}/{config.epochs}, {stage.frames} frames", total=stage.steps)
-            for step, (clips, labels) in enumerate(_batches(train, spec, config, epoch, stage)):
-                lr = config.lr * _schedule((epoch + step / stage.steps) / config.epochs, config)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                logits = model(normalize(clips.to(device), spec))
-                loss = F.cross_entropy(logits, labels.to(device), label_smoothing=config.label_smoothing)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-                optimizer.step()
-                losses.append(loss.item())
-                bar.update(task, advance=1)
-        val_loss, predictions, labels_val = evaluate_windows(model, val, spec, stage.frames, device)
-        elapsed_s += time.monotonic() - started_s
-        row = {
-            "epoch": epoch + 1,
-            "frames": stage.frames,
-            "lr": lr,
-            "train_loss": float(np.mean(losses)),
-            "val_loss": val_loss,
-            "val_accuracy": float((predictions == labels_val).mean()),
-            "val_recall_mean": mean_recall(predictions, labels_val),
-            "elapsed_s": elapsed_s,
-        }
-        history.append(row)
-        _save(folder, model, optimizer, config, history)
-        draw_curves(history, folder)
-        console.print(
-            f"epoch {epoch + 1}/{config.epochs}: loss {row['train_loss']:.3f}, validation loss {val_loss:.3f}, "
-            f"accuracy {row['val_accuracy']:.3f}, mean recall {row['val_recall_mean']:.3f}, {elapsed_s:.0f} s"
-        )
-    model.cpu().eval()
+        if self.batch % self.micro_batch:
+            raise ConfigError(f"--batch {self.batch} must be a multiple of --micro-batch {self.micro_batch}.")
 
 
 @dataclass(frozen=True)
@@ -124,15 +70,159 @@ class _Stage:
     """What an epoch is made of."""
 
     frames: int
-    batch: int
+    micro_batch: int
+    micros: int
+    """Micro-batches between two steps, over all processes."""
     steps: int
 
 
+def fit(
+    fabric: Fabric,
+    model: Stan,
+    train: TrainingSet,
+    val: TrainingSet,
+    spec: InputSpec,
+    config: FitConfig,
+    augment: AugmentConfig,
+    folder: Path,
+    console: Console,
+    workers: int,
+) -> None:
+    """Train `model` in place; it ends with the weights of the epoch with the lowest validation loss.
+
+    `folder` receives `metrics.csv`, `curves.png`, `tensorboard/` and the state to resume from. A run killed at any
+    point continues at its last finished epoch and ends with the same weights.
+
+    Raises:
+        CheckpointError: the folder holds the state of a run with another configuration.
+        ConfigError: the processes cannot share a batch evenly.
+    """
+    if (config.batch // config.micro_batch) % fabric.world_size:
+        raise ConfigError(
+            f"{config.batch // config.micro_batch} micro-batches cannot be shared by {fabric.world_size} processes; "
+            "choose --batch and --micro-batch so that they can."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr)
+    run = _Run.resumed(folder, model, optimizer, asdict(config) | asdict(augment))
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    dataset = MicroBatches(
+        train, spec, augment, size=config.micro_batch, seed=config.seed, whole_clips=config.whole_clips
+    )
+    first = len(run.history)
+    numbers = [] if run.is_over(config) else list(_numbers(config, spec.frames, first, fabric))
+    batches = micro_batches(dataset, numbers, workers) if numbers else iter(())
+    for epoch in range(first, config.epochs):
+        if run.is_over(config):
+            break
+        stage = _stage(config, epoch, spec.frames)
+        started_s = time.monotonic()
+        train_loss, lr, waited_s = _train_epoch(
+            fabric, wrapped, wrapped_optimizer, batches, spec, config, epoch, stage, console
+        )
+        trained_s = time.monotonic() - started_s
+        _average_buffers(fabric, model)
+        val_loss, confusion = evaluate_windows(
+            fabric, model, val, spec, stage.frames, config.micro_batch, whole_clips=config.whole_clips
+        )
+        row = {
+            "epoch": epoch + 1,
+            "frames": stage.frames,
+            "lr": lr,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "val_accuracy": float(np.trace(confusion) / confusion.sum()),
+            "val_recall_mean": mean_recall(confusion),
+            "windows_per_s": stage.steps * config.batch * _width(stage, config) / trained_s,
+            "data_wait_share": waited_s / trained_s,
+            "peak_rss_mb": psutil.Process().memory_info().rss / 1e6,
+            "elapsed_s": run.elapsed_s + time.monotonic() - started_s,
+        }
+        run.add(row, model, whole=stage.frames == spec.frames)
+        if fabric.global_rank == 0:
+            run.save(folder, model, optimizer)
+            _log(folder, row)
+            draw_curves(run.history, folder)
+        fabric.barrier()
+        console.print(
+            f"epoch {epoch + 1}/{config.epochs}: loss {train_loss:.3f}, validation loss {val_loss:.3f}, "
+            f"accuracy {row['val_accuracy']:.3f}, mean recall {row['val_recall_mean']:.3f}, {run.elapsed_s:.0f} s"
+        )
+    if run.best is not None:
+        model.load_state_dict(run.best)
+    model.cpu().eval()
+
+
+def _width(stage: _Stage, config: FitConfig) -> float:
+    return stage.micro_batch * stage.micros / config.batch
+
+
 def _stage(config: FitConfig, epoch: int, frames: int) -> _Stage:
+    micros = config.batch // config.micro_batch
     if epoch >= config.short_epochs:
-        return _Stage(frames, config.batch, max(config.epoch_windows // config.batch, 1))
-    windows, batch = config.epoch_windows * frames // config.short_frames, 2 * config.batch
-    return _Stage(config.short_frames, batch, max(windows // batch, 1))
+        return _Stage(frames, config.micro_batch, micros, max(config.epoch_windows // config.batch, 1))
+    windows = config.epoch_windows * frames // config.short_frames
+    return _Stage(config.short_frames, config.micro_batch, micros, max(windows // config.batch, 1))
+
+
+def _numbers(config: FitConfig, frames: int, first_epoch: int, fabric: Fabric) -> Iterator[Number]:
+    """What this process trains on: every world-size-th micro-batch."""
+    for epoch in range(first_epoch, config.epochs):
+        stage = _stage(config, epoch, frames)
+        for micro in range(fabric.global_rank, stage.steps * stage.micros, fabric.world_size):
+            yield epoch, micro, stage.frames
+
+
+def _train_epoch(
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    spec: InputSpec,
+    config: FitConfig,
+    epoch: int,
+    stage: _Stage,
+    console: Console,
+) -> tuple[float, float, float]:
+    """Mean loss, last learning rate, and seconds spent waiting for data."""
+    model.train()
+    own = stage.micros // fabric.world_size
+    total, waited_s, lr = 0.0, 0.0, 0.0
+    with _progress(console, enabled=fabric.global_rank == 0) as bar:
+        task = bar.add_task(f"epoch {epoch + 1}/{config.epochs}, {stage.frames} frames", total=stage.steps)
+        for step in range(stage.steps):
+            lr = config.lr * _schedule((epoch + step / stage.steps) / config.epochs, config)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            for turn in range(own):
+                asked_s = time.monotonic()
+                pictures, labels = next(batches)
+                waited_s += time.monotonic() - asked_s
+                # drop path differs between micro-batches, not between numbers of processes
+                micro = (step * own + turn) * fabric.world_size + fabric.global_rank
+                torch.manual_seed(int(np.random.SeedSequence((config.seed, epoch, micro)).generate_state(1)[0]))
+                with fabric.no_backward_sync(model, enabled=turn + 1 < own):
+                    logits = view_logits(model, pictures.to(fabric.device), spec, train=True)
+                    targets = labels.to(fabric.device).repeat_interleave(len(logits) // len(labels))
+                    loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+                    fabric.backward(loss / own)
+                total += loss.item()
+            fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            bar.update(task, advance=1)
+    mean = _reduced(fabric, torch.tensor(total / (stage.steps * own)), "mean")
+    return mean.item(), lr, waited_s
+
+
+def view_logits(model: Any, pictures: Tensor, spec: InputSpec, *, train: bool) -> Tensor:
+    """Logits of windows uint8 `[B, P, T, S, S, 3]`: `[B, C]`, the mean over the passes of the view; in training,
+    `union` makes each pass a sample of its own, `[B * P, C]`."""
+    passes = pictures.shape[1]
+    logits = model(normalize(pictures.flatten(0, 1), spec))
+    if passes == 1 or (train and spec.view == "union"):
+        return logits
+    return logits.unflatten(0, (-1, passes)).mean(1)
 
 
 def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
@@ -142,54 +232,52 @@ def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
 
 @torch.no_grad()
 def evaluate_windows(
-    model: Stan, chunks: list[Samples], spec: InputSpec, frames: int, device: torch.device
-) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
-    """Mean cross-entropy, predictions and labels over all windows, `frames` of each, without augmentation."""
-    picked = np.arange(frames) * spec.frames // frames + spec.frames // frames // 2  # centres of equal segments
+    fabric: Fabric,
+    model: Stan,
+    data: TrainingSet,
+    spec: InputSpec,
+    frames: int,
+    batch: int,
+    *,
+    whole_clips: bool,
+) -> tuple[float, NDArray[np.int64]]:
+    """Mean cross-entropy and confusion matrix `[C, C]` (rows: truth) over all windows, without augmentation; the
+    processes share the work."""
     model.eval()
-    losses, predictions = [], []
-    for chunk in chunks:
-        clips = np.stack(
-            [plain_window(f[picked], b[picked], spec) for f, b in zip(chunk.frames, chunk.boxes, strict=True)]
-        )
-        logits = torch.cat(
-            [model(normalize(part.to(device), spec)) for part in torch.split(torch.from_numpy(clips), 32)]
-        )
-        labels = torch.from_numpy(chunk.labels).to(device)
-        losses.append(F.cross_entropy(logits, labels, reduction="sum").item())
-        predictions.append(logits.argmax(1).cpu().numpy())
-    labels_all = np.concatenate([chunk.labels for chunk in chunks])
-    return sum(losses) / len(labels_all), np.concatenate(predictions), labels_all
+    classes = len(data.classes)
+    sums = torch.zeros(classes * classes + 1, dtype=torch.float64)
+    mine = range(fabric.global_rank, len(data.windows), fabric.world_size)
+    for start in range(0, len(mine), batch):
+        part = list(mine[start : start + batch])
+        pictures = np.stack([validation_windows(data, spec, w, frames, whole_clips=whole_clips) for w in part])
+        logits = view_logits(model, torch.from_numpy(pictures).to(fabric.device), spec, train=False).cpu().float()
+        labels = torch.from_numpy(data.windows.label[part])
+        sums[-1] += F.cross_entropy(logits, labels, reduction="sum").item()
+        sums[:-1] += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
+    sums = _reduced(fabric, sums, "sum")
+    confusion = sums[:-1].reshape(classes, classes).to(torch.int64).numpy()
+    return float(sums[-1] / confusion.sum()), confusion
 
 
-def mean_recall(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Recall averaged over the classes present."""
-    return float(np.mean([(predictions[labels == c] == c).mean() for c in np.unique(labels)]))
+def mean_recall(confusion: NDArray[np.int64]) -> float:
+    """Recall averaged over the classes present; `[C, C]`, rows are the truth."""
+    counts = confusion.sum(1)
+    present = counts > 0
+    return float((np.diag(confusion)[present] / counts[present]).mean())
 
 
-def _batches(
-    chunks: list[Samples], spec: InputSpec, config: FitConfig, epoch: int, stage: _Stage
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of augmented batches, a function of (seed, epoch) alone, so that a resumed run sees the same."""
-    rng = np.random.default_rng((config.seed, epoch))
-    where = np.concatenate([[(c, i) for i in range(len(chunk))] for c, chunk in enumerate(chunks)])
-    labels = np.concatenate([chunk.labels for chunk in chunks])
-    segment = spec.frames // stage.frames
-    for _ in range(stage.steps):
-        picked = rng.choice(len(labels), stage.batch, p=_class_balance(labels, config.background))
-        clips = []
-        for c, i in where[picked]:
-            frames = np.arange(stage.frames) * segment + rng.integers(0, segment, stage.frames)  # one of each segment
-            clips.append(augment_window(chunks[c].frames[i][frames], chunks[c].boxes[i][frames], spec, rng))
-        yield torch.from_numpy(np.stack(clips)), torch.from_numpy(labels[picked])
+def _average_buffers(fabric: Fabric, model: nn.Module) -> None:
+    """Running means of batch norm, which every process has gathered from its own micro-batches."""
+    if fabric.world_size == 1:
+        return
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(_reduced(fabric, buffer, "mean"))
 
 
-def _class_balance(labels: NDArray[np.int64], background: float) -> NDArray[np.float64]:
-    """Sampling probability of each window; class 0 is background."""
-    counts = np.bincount(labels)
-    shares = np.where(np.arange(len(counts)) == 0, background, (1 - background) / (len(counts) - 1))
-    weights = (shares / np.maximum(counts, 1))[labels]
-    return weights / weights.sum()
+def _reduced(fabric: Fabric, values: Tensor, how: str) -> Tensor:
+    """Sum or mean over the processes, on the processor."""
+    return cast(Tensor, fabric.all_reduce(values.to(fabric.device), reduce_op=how)).cpu()
 
 
 def _schedule(progress: float, config: FitConfig) -> float:
@@ -206,61 +294,79 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, o
     return [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def _save(
-    folder: Path,
-    model: Stan,
-    optimizer: torch.optim.Optimizer,
-    config: FitConfig,
-    history: list[dict[str, float]],
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "config": asdict(config),
-        "history": history,
-    }
-    part = folder / f"{_STATE}.part"
-    torch.save(state, part)
-    part.replace(folder / _STATE)
-    with (folder / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]))
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in history)
+@dataclass
+class _Run:
+    """What lasts beyond a kill besides weights and optimiser."""
+
+    settings: dict[str, Any]
+    history: list[dict[str, float]]
+    best: dict[str, Tensor] | None
+    best_epoch: int
+    """Number of epochs done when `best` was reached."""
+
+    @classmethod
+    def resumed(cls, folder: Path, model: Stan, optimizer: torch.optim.Optimizer, settings: dict[str, Any]) -> _Run:
+        """Load what a killed run left into model and optimiser; an empty history for a new run."""
+        path = folder / _STATE
+        settings = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+        if not path.is_file():
+            return cls(settings, [], None, 0)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["settings"] != settings:
+            raise CheckpointError(
+                f"{path} belongs to a run with other settings; choose another --out or delete {folder}."
+            )
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return cls(settings, state["history"], state["best"], state["best_epoch"])
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.history[-1]["elapsed_s"] if self.history else 0.0
+
+    def is_over(self, config: FitConfig) -> bool:
+        """All epochs are done, or validation has not improved for too long."""
+        done = len(self.history)
+        return done >= config.epochs or (self.best is not None and done - self.best_epoch >= config.patience)
+
+    def add(self, row: dict[str, float], model: Stan, *, whole: bool) -> None:
+        """Note an epoch; its weights when it is the best of those on whole windows."""
+        losses = [past["val_loss"] for past in self.history if past["frames"] == row["frames"]]
+        self.history.append(row)
+        if whole and all(row["val_loss"] < loss for loss in losses):
+            self.best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+            self.best_epoch = len(self.history)
+
+    def save(self, folder: Path, model: Stan, optimizer: torch.optim.Optimizer) -> None:
+        """Write state and metrics atomically."""
+        state = {
+            "settings": self.settings,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": self.history,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+        }
+        part = folder / f"{_STATE}.part"
+        torch.save(state, part)
+        part.replace(folder / _STATE)
+        with (folder / "metrics.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.history[0]))
+            writer.writeheader()
+            writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in self.history)
 
 
-def _resume(folder: Path, model: Stan, optimizer: torch.optim.Optimizer, config: FitConfig) -> list[dict[str, float]]:
-    """Load what a killed run left; its history, empty for a new run."""
-    path = folder / _STATE
-    if not path.is_file():
-        return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["config"] != asdict(config):
-        raise CheckpointError(f"{path} belongs to a run with other settings; choose another --out or delete {folder}.")
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["history"]
+def _log(folder: Path, row: dict[str, float]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    epoch = int(row["epoch"])
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch) as writer:
+        for key, value in row.items():
+            if key != "epoch":
+                writer.add_scalar(key, value, epoch)
 
 
-def draw_curves(history: list[dict[str, float]], folder: Path) -> None:
-    """Plot losses and accuracy by epoch as `curves.png`."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    epochs = [row["epoch"] for row in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for axis, keys in ((left, ("train_loss", "val_loss")), (right, ("val_accuracy", "val_recall_mean"))):
-        for key in keys:
-            axis.plot(epochs, [row[key] for row in history], marker=".", label=key.replace("_", " "))
-        axis.set_xlabel("epoch")
-        axis.legend()
-        axis.grid(alpha=0.3)
-    figure.savefig(folder / "curves.png", dpi=120)
-    plt.close(figure)
-
-
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, *, enabled: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -269,4 +375,5 @@ def _progress(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not enabled,
     )

@@ -42,7 +42,8 @@ class SyntheticClip:
 
     frames: uint8 [L, H, W, 3], RGB. times_s: float64 [L]. label: one of ACTIVITIES. important: bool [L], True where
     the activity itself is visible. boxes_px: float32 [L, 4], x0 y0 x1 y1 around the body, clipped to the frame; NaN
-    where nobody is visible. description: what happens, for humans.
+    where nobody is visible. masks: uint8 [L, H, ceil(W / 8)], the body's visible pixels as packed bits. description:
+    what happens, for humans.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -50,6 +51,7 @@ class SyntheticClip:
     label: str
     important: npt.NDArray[np.bool_]
     boxes_px: npt.NDArray[np.float32]
+    masks: npt.NDArray[np.uint8]
     description: str
 
 
@@ -96,8 +98,9 @@ def draw_clip(
     times = np.arange(count) / fps
     frames = np.empty((count, height, width, 3), np.uint8)
     boxes = np.full((count, 4), np.nan, np.float32)
+    masks = np.zeros((count, height, -(-width // 8)), np.uint8)
     for i, t_s in enumerate(times):
-        picture, box = studio.draw(float(t_s), plan.pose_at)
+        picture, box, body_mask = studio.draw(float(t_s), plan.pose_at)
         grain = np.random.default_rng([seed, ACTIVITIES.index(activity), 6, i])
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         frames[i] = expose(small, sensor, pool, float(t_s), grain)
@@ -106,11 +109,12 @@ def draw_clip(
             boxes[i] = _in_frame(
                 box * (np.array([width, height] * 2) / np.array([*picture.shape[1::-1]] * 2)), shift, size_px
             )
+            masks[i] = np.packbits(_mask_in_frame(body_mask, shift, size_px), axis=1)
     important = np.zeros(count, bool)
     for start_s, end_s in plan.important_s:
         important |= (times >= start_s) & (times <= end_s)
     text = f"{plan.description}; camera {mount.position_m[2]:.1f} m high"
-    return SyntheticClip(frames, times, activity, important, boxes, text)
+    return SyntheticClip(frames, times, activity, important, boxes, masks, text)
 
 
 def _check(activity: str, seed: int, duration_s: float, fps: float, size_px: tuple[int, int]) -> None:
@@ -143,6 +147,13 @@ def _in_frame(box: Array, shift: tuple[float, float], size_px: tuple[int, int]) 
     return np.asarray(np.clip(moved, 0.0, np.array([*size_px, *size_px])), np.float32)
 
 
+def _mask_in_frame(mask: npt.NDArray[np.bool_], shift: tuple[float, float], size_px: tuple[int, int]) -> Image:
+    share = cv2.resize(mask.astype(np.uint8) * 255, size_px, interpolation=cv2.INTER_AREA)
+    if shift != (0.0, 0.0):
+        share = cv2.warpAffine(share, np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]]), size_px)
+    return np.asarray(share > 127, np.uint8)
+
+
 @dataclass(frozen=True)
 class Studio:
     """All that stays the same from frame to frame."""
@@ -158,31 +169,31 @@ class Studio:
     body: Physique
     mover: Mover
 
-    def draw(self, t_s: float, pose_at: Motion | None) -> tuple[Image, Array | None]:
-        """The picture at a moment [H, W, 3] and the box around the body, None where nobody is visible."""
+    def draw(self, t_s: float, pose_at: Motion | None) -> tuple[Image, Array | None, npt.NDArray[np.bool_]]:
+        """The picture at a moment [H, W, 3], the body's box (None where nobody is visible) and mask [H, W]."""
         if pose_at is None:
-            picture, _ = self._still(t_s, None)
-            return picture, None
+            return self._still(t_s, None)
         opened, closed = (
             solve(pose_at(t), self.body) for t in (max(0.0, t_s - 0.5 * _SHUTTER_S), t_s + 0.5 * _SHUTTER_S)
         )
         moved = self.camera.project(opened.outline) - self.camera.project(closed.outline)
         fastest = float(np.nan_to_num(np.linalg.norm(moved, axis=1)).max())
-        picture, box = self._still(t_s, solve(pose_at(t_s), self.body))
+        picture, box, mask = self._still(t_s, solve(pose_at(t_s), self.body))
         if fastest > _BLUR_FROM_PX * self.camera.width_px / 480:
-            first, _ = self._still(t_s, opened)
-            last, _ = self._still(t_s, closed)
+            first, _, _ = self._still(t_s, opened)
+            last, _, _ = self._still(t_s, closed)
             picture = cv2.addWeighted(picture, 0.5, cv2.addWeighted(first, 0.5, last, 0.5, 0.0), 0.5, 0.0)
-        return picture, box
+        return picture, box, mask
 
-    def _still(self, t_s: float, skeleton: Skeleton | None) -> tuple[Image, Array | None]:
+    def _still(self, t_s: float, skeleton: Skeleton | None) -> tuple[Image, Array | None, npt.NDArray[np.bool_]]:
         picture = self.empty.copy()
         self.mover.relight(picture, self.backdrop, t_s)
+        nobody = np.zeros(picture.shape[:2], bool)
         parts = Parts() if skeleton is None else dress(skeleton, self.body, self.looks)
         own = len(parts.material)
         self.mover.add_parts(parts, t_s)
         if not parts.material:
-            return picture, None
+            return picture, None, nobody
         packed = parts.packed()
         _darken(picture, floor_shadow(packed, self.light, self.camera), self.backdrop)
         seen = into_camera(packed, self.camera)
@@ -194,9 +205,10 @@ class Studio:
             picture[rows, columns] = develop(colours, self.sensor, self.vignette[rows, columns])
         boxes = seen.boxes_px[:own]
         boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
-        if not len(boxes) or not ((owner >= 0) & (owner < own)).any():
-            return picture, None
-        return picture, np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]).astype(np.float64)
+        mask = (owner >= 0) & (owner < own)
+        if not len(boxes) or not mask.any():
+            return picture, None, nobody
+        return picture, np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]).astype(np.float64), mask
 
 
 def _darken(picture: Image, share: FloatImage, backdrop: Backdrop) -> None:

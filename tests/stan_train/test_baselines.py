@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stan_edge.errors import ConfigError
+from stan_train.baselines import (
+    SMOOTH_SIGMA,
+    Baseline,
+    BaselineFit,
+    Kind,
+    Method,
+    dense_frame_scores,
+    fit_baseline,
+    frame_scores,
+    predict,
+)
+
+KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
+SCORED: list[tuple[Kind, Method]] = [(kind, method) for kind in KINDS for method in ("vanilla", "smoothgrad")]
+SCORED += [("cnn", "gradcam")]
+FRAMES, FEATURES = 8, 64
+TOLD = slice(3, 6)
+QUICK = BaselineFit(epochs=50, patience=50, lr=3e-3)
+
+
+def _clips(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise around a fixed level, float32 `[count, 8, 64]`; frames 3 to 5 alone tell class 0 from class 1."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    level = np.linspace(1, 9, FEATURES)
+    features = level * (1 + 0.1 * rng.normal(size=(count, FRAMES, FEATURES)))
+    features[:, TOLD] += np.where(labels == 1, 0.05, -0.05)[:, None, None] * level
+    return features.astype(np.float32), labels
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    features, labels = _clips(300, seed=0)
+    return features, labels, np.arange(300) >= 220
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, Baseline]:
+    epochs = {"fcl": 30, "cnn": 15, "lstm": 4}
+    return {kind: fit_baseline(kind, *data, classes=2, config=replace(QUICK, epochs=epochs[kind])) for kind in KINDS}
+
+
+def _exact(kind: Kind, frames: int = 4, features: int = 12) -> Baseline:
+    """An untrained model in float64 with a scale of its own."""
+    torch.manual_seed(0)
+    model = Baseline(kind, frames, features, classes=3)
+    model.learn_scale(np.random.default_rng(0).normal(2, 3, (20, frames, features)))
+    return model.double()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_baseline_learns_what_three_frames_tell(kind: Kind, fitted: dict[str, Baseline]) -> None:
+    features, labels = _clips(40, seed=1)
+    probabilities = predict(fitted[kind], features)
+    assert probabilities.shape == (40, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (probabilities.argmax(1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(("kind", "method"), [scored for scored in SCORED if scored[0] != "lstm"])
+def test_the_frames_that_tell_the_class_score_highest(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
+    features, labels = _clips(40, seed=1)
+    scores = np.mean(
+        [
+            frame_scores(fitted[kind], clip, 1, method, 10)
+            for clip, label in zip(features, labels, strict=True)
+            if label
+        ],
+        axis=0,
+    )
+    assert scores.shape == (FRAMES,)
+    assert set(np.argsort(scores)[-3:]) == {3, 4, 5}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_model(kind: Kind, data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    short = replace(QUICK, epochs=2)
+    state = torch.random.get_rng_state()
+    first, again = (fit_baseline(kind, *data, classes=2, config=short) for _ in range(2))
+    other = fit_baseline(kind, *data, classes=2, config=replace(short, seed=1))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    np.testing.assert_array_equal(predict(first, data[0]), predict(again, data[0]))
+    assert not np.array_equal(predict(first, data[0]), predict(other, data[0]))
+
+
+@pytest.mark.parametrize(("kind", "method"), SCORED)
+def test_scores_repeat_and_are_not_negative(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
+    clip = _clips(2, seed=3)[0][1]
+    scores = frame_scores(fitted[kind], clip, 1, method, 5)
+    np.testing.assert_array_equal(scores, frame_scores(fitted[kind], clip, 1, method, 5))
+    assert (scores >= 0).all()
+    assert scores.max() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vanilla_is_the_slope_of_the_logit(kind: Kind) -> None:
+    """Central differences in float64 of the model over its standardised picture."""
+    model = _exact(kind)
+    clip = np.random.default_rng(1).normal(2, 3, (4, 12))
+    picture, step = model.standardise(clip), 1e-6
+    slopes = np.zeros((4, 12))
+    for t in range(4):
+        for d in range(12):
+            nudge = torch.zeros_like(picture)
+            nudge[t, d] = step
+            both = model(torch.stack([picture + nudge, picture - nudge]))[:, 2].detach()
+            slopes[t, d] = float(both[0] - both[1]) / (2 * step)
+    np.testing.assert_allclose(frame_scores(model, clip, 2, "vanilla"), np.abs(slopes).mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_pass_gradcheck(kind: Kind) -> None:
+    model = _exact(kind)
+    picture = torch.randn(2, 4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(model, picture.requires_grad_())
+
+
+def test_a_linear_model_scores_by_its_weights() -> None:
+    """Its gradient is the weights, whatever the clip and the noise."""
+    model = _exact("fcl")
+    weights = model.state_dict()["network.fc.weight"][1].view(4, 12).abs().mean(1).numpy()
+    clip = np.random.default_rng(1).normal(2, 3, (4, 12))
+    np.testing.assert_allclose(frame_scores(model, clip, 1, "vanilla"), weights, rtol=1e-12)
+    np.testing.assert_allclose(frame_scores(model, clip, 1, "smoothgrad"), weights, rtol=1e-12)
+
+
+def test_smoothgrad_is_the_mean_gradient_of_noisy_pictures() -> None:
+    model = _exact("cnn")
+    clip = np.random.default_rng(1).normal(2, 3, (4, 12))
+    generator = torch.Generator().manual_seed(0)
+    gradients = []
+    for _ in range(3):
+        noise = torch.randn(4, 12, generator=generator).double() * SMOOTH_SIGMA * model.span
+        noisy = (model.standardise(clip) + noise).requires_grad_()
+        model(noisy[None])[0, 1].backward()  # type: ignore[no-untyped-call]
+        gradients.append(noisy.grad)
+    expected = torch.stack(gradients).mean(0).abs().mean(1).numpy()  # type: ignore[arg-type]
+    np.testing.assert_allclose(frame_scores(model, clip, 1, "smoothgrad", copies=3), expected, rtol=1e-10)
+
+
+def test_gradcam_follows_its_formula() -> None:
+    """Convolution, pooling and slopes (central differences) written a second time."""
+    model = _exact("cnn", features=70)
+    model.network.conv.bias.data += 3  # no group of 8 is all zero: the slope of a maximum of equals is anyone's choice
+    clip = np.random.default_rng(1).normal(2, 3, (4, 70))
+    w = {key: value.numpy() for key, value in model.state_dict().items()}
+    padded = np.pad(model.standardise(clip).numpy(), ((1, 1), (3, 3)))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 7))[:, ::4]  # [4, 18, 3, 7]
+    maps = np.einsum("okl,tdkl->otd", w["network.conv.weight"][:, 0], patches) + w["network.conv.bias"][:, None, None]
+    maps = np.maximum(maps, 0)
+
+    def logit(maps: np.ndarray) -> float:
+        pooled = np.stack([maps[..., at : at + 8].max(2) for at in (0, 8, 16)], axis=2).ravel()
+        hidden = np.maximum(w["network.fc1.weight"] @ pooled + w["network.fc1.bias"], 0)
+        return float(w["network.fc2.weight"][1] @ hidden + w["network.fc2.bias"][1])
+
+    slopes = np.zeros_like(maps)
+    for at in np.ndindex(*maps.shape):
+        nudge = np.zeros_like(maps)
+        nudge[at] = 1e-7
+        slopes[at] = (logit(maps + nudge) - logit(maps - nudge)) / 2e-7
+    expected = np.maximum((slopes.mean((1, 2))[:, None, None] * maps).sum(0), 0).mean(1)
+    scores = frame_scores(model, clip, 1, "gradcam")
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_pictures_are_standardised_by_training_features_alone() -> None:
+    features, labels = _clips(120, seed=0)
+    features[90:] += 100  # validation
+    features[..., 5] = 7.0  # never moves
+    model = fit_baseline("fcl", features, labels, np.arange(120) >= 90, 2, replace(QUICK, epochs=1))
+    picture = model.standardise(features[:90]).numpy()
+    np.testing.assert_allclose(picture.mean((0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(np.delete(picture.std((0, 1)), 5), 1, rtol=1e-4)
+    assert np.abs(picture[..., 5]).max() < 1e-3
+    assert float(model.span) == pytest.approx(np.percentile(picture, 99) - np.percentile(picture, 1), rel=1e-3)
+
+
+def test_training_stops_when_validation_gets_no_better() -> None:
+    """Labels of pure noise: the best epoch is an early one, and its weights are what comes back."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(60, FRAMES, FEATURES)).astype(np.float32), rng.integers(0, 2, 60)
+    held_out = np.arange(60) >= 40
+
+    def fit(epochs: int) -> Baseline:
+        return fit_baseline("fcl", features, labels, held_out, 2, BaselineFit(epochs=epochs, patience=3, lr=3e-3))
+
+    np.testing.assert_array_equal(predict(fit(1000), features), predict(fit(2000), features))
+    picked = predict(fit(1000), features[held_out])[np.arange(20), labels[held_out]]
+    first = predict(fit(1), features[held_out])[np.arange(20), labels[held_out]]
+    assert -np.log(picked).mean() <= -np.log(first).mean() + 1e-6
+
+
+@pytest.mark.parametrize("length", [1, 5, 23, 24, 25, 100])
+@pytest.mark.parametrize(("tick", "hop"), [(1, 1), (3, 2), (3, 8)])
+def test_every_frame_of_a_long_sequence_is_scored(length: int, tick: int, hop: int) -> None:
+    """A linear model whose weights mark the place in the window: the mean place of a frame over its windows."""
+    model = Baseline("fcl", FRAMES, 4, classes=2).double()
+    with torch.no_grad():
+        model.network.fc.weight.copy_(torch.arange(1.0, FRAMES + 1).repeat_interleave(4).expand(2, -1))
+    scores = dense_frame_scores(model, np.ones((length, 4)), 1, "vanilla", tick, hop)
+    total, count = np.zeros(length), np.zeros(length)
+    for phase in range(min(tick, length)):
+        own = [i for i in range(length) if i % tick == phase]
+        last = max(len(own) - FRAMES, 0)
+        for start in {*range(0, last, hop), last}:
+            for place in range(FRAMES):
+                frame = own[min(start + place, len(own) - 1)]
+                total[frame] += place + 1
+                count[frame] += 1
+    assert scores.shape == (length,)
+    assert count.min() >= 1
+    np.testing.assert_allclose(scores, total / count)
+
+
+@pytest.mark.parametrize(("kind", "method"), SCORED)
+def test_a_sequence_of_one_window_scores_as_the_clip(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
+    clip = _clips(2, seed=3)[0][1]
+    spread = np.repeat(clip, 3, axis=0)  # three source frames for every frame of training
+    scores = dense_frame_scores(fitted[kind], spread, 1, method, tick=3, copies=5)
+    expected = np.repeat(frame_scores(fitted[kind], clip, 1, method, 5), 3)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+def test_dense_scores_find_the_event_in_a_long_sequence(fitted: dict[str, Baseline]) -> None:
+    clips, _ = _clips(10, seed=4)
+    quiet = clips[:, :3].reshape(-1, FEATURES)  # 30 frames without what tells the class
+    sequence = np.concatenate([quiet, clips[1, TOLD], quiet])
+    scores = dense_frame_scores(fitted["cnn"], sequence, 1, "gradcam", tick=1, hop=1)
+    assert set(np.argsort(scores)[-3:]) == {30, 31, 32}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": np.zeros((4, 64), np.float32)}, "do not belong together"),
+        ({"labels": np.zeros(3, int)}, "do not belong together"),
+        ({"held_out": np.ones(4, bool)}, "both need clips"),
+        ({"held_out": np.zeros(4, bool)}, "both need clips"),
+        ({"labels": np.array([0, 1, 2, 0])}, "outside 0 to 1"),
+        ({"features": np.full((4, 8, 64), np.nan, np.float32)}, "not all finite"),
+        ({"kind": "svm"}, "No baseline is called 'svm'"),
+    ],
+)
+def test_wrong_training_data_is_refused(change: dict[str, object], message: str) -> None:
+    good = {
+        "kind": "fcl",
+        "features": np.zeros((4, 8, 64), np.float32),
+        "labels": np.array([0, 1, 0, 1]),
+        "held_out": np.array([False, False, True, True]),
+        "classes": 2,
+    }
+    with pytest.raises(ConfigError, match=message):
+        fit_baseline(**(good | change))  # type: ignore[arg-type]
+
+
+def test_wrong_questions_are_refused(fitted: dict[str, Baseline]) -> None:
+    clip = _clips(2, seed=3)[0][1]
+    with pytest.raises(ConfigError, match="fcl has none"):
+        frame_scores(fitted["fcl"], clip, 1, "gradcam")
+    with pytest.raises(ConfigError, match="No method is called 'shap'"):
+        frame_scores(fitted["fcl"], clip, 1, "shap")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Class 2 does not exist"):
+        frame_scores(fitted["fcl"], clip, 2, "vanilla")
+    with pytest.raises(ConfigError, match="dense_frame_scores"):
+        frame_scores(fitted["fcl"], clip[:5], 1, "vanilla")
+    with pytest.raises(ConfigError, match="noisy copy"):
+        frame_scores(fitted["cnn"], clip, 1, "smoothgrad", copies=0)
+    with pytest.raises(ConfigError, match="tick 0"):
+        dense_frame_scores(fitted["cnn"], clip, 1, "vanilla", tick=0)
+    with pytest.raises(ConfigError, match="hop 9"):
+        dense_frame_scores(fitted["cnn"], clip, 1, "vanilla", tick=1, hop=9)
+    with pytest.raises(ConfigError, match="no sequence"):
+        dense_frame_scores(fitted["cnn"], clip[:0], 1, "vanilla", tick=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_views_side_by_side_are_just_longer_features(kind: Kind) -> None:
+    model = Baseline(kind, FRAMES, 2 * FEATURES, classes=2)
+    one, other = _clips(3, seed=0)[0], _clips(3, seed=1)[0]
+    assert predict(model, np.concatenate([one, other], axis=2)).shape == (3, 2)

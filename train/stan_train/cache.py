@@ -1,0 +1,251 @@
+"""Clips decoded once: frames at a moderate size and rate, and the person's region in each, as memory maps.
+
+What is kept depends on the bytes of the clip and on the constants here, and on nothing else; labels stay in the
+manifest. Frames are kept whole, so that augmentation has the room around the person to vary, too.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.bundle import file_digest
+from stan_edge.errors import ConfigError, StanEdgeError
+from stan_edge.person import NOBODY
+from stan_edge.sources import open_source
+from stan_train.manifest import Clip
+from stan_train.regions import person_tracker, region_file
+
+LONG_SIDE_PX = 320
+"""The network sees 112 or 224 pixels of a square around the person."""
+RATE_HZ = 15.0
+"""Finer than a window's 10 Hz, so that speed can be varied; a faster video loses frames, a slower one keeps all."""
+VERSION = 1
+_FRAMES, _MASKS, _ABOUT = "frames.bin", "masks.bin", "clip.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class CachedClip:
+    """A clip of N kept frames; pictures are read from disk when indexed."""
+
+    clip: Clip
+    home: Path
+    """The folder that holds the arrays."""
+    frames: NDArray[np.uint8]  # [N, h, w, 3], memory map
+    masks: NDArray[np.uint8] | None  # [N, h, ceil(w / 8)], packed bits; all 0 where no mask is known
+    boxes: NDArray[np.float32]  # [N, 4] in pixels of the kept frames; NaN: nobody known
+    index: NDArray[np.int64]  # [N] frame of the source
+    times_s: NDArray[np.float64]  # [N]
+    important: NDArray[np.bool_]  # [N]
+    ignored: NDArray[np.bool_]  # [N]
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.times_s[-1] - self.times_s[0])
+
+    def __reduce__(self) -> tuple[Callable[[Clip, Path], CachedClip], tuple[Clip, Path]]:
+        return _open, (self.clip, self.home)  # a pickled memory map would carry all its pictures to each worker
+
+    def mask(self, k: int) -> NDArray[np.bool_] | None:
+        """The body's pixels `[h, w]` in a kept frame; None where they are not known."""
+        if self.masks is None or not self.masks[k].any():
+            return None
+        return np.unpackbits(self.masks[k], axis=1, count=self.frames.shape[2]).astype(bool)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A clip that could not be cached, and why."""
+
+    clip: Clip
+    reason: str
+
+
+def build_cache(
+    clips: Sequence[Clip], folder: Path, workers: int, on_clip: Callable[[int, int], None]
+) -> tuple[list[CachedClip], list[Refusal]]:
+    """Decode what is not cached yet; return the clips that can be used, in order, and those that cannot.
+
+    A killed call loses at most the clips it was busy with.
+
+    Args:
+        on_clip: called with (clips done, clips in all).
+
+    Raises:
+        ConfigError: the disk is full, or the folder cannot be written; what is cached stays, a rerun goes on.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("*.part-*"):
+            shutil.rmtree(left)
+    except OSError as error:
+        raise ConfigError(f"--cache {folder}: cannot be written ({error}); choose another folder.") from error
+    jobs = [_Job(clip, folder) for clip in clips]
+    reasons: dict[int, str] = {}
+    done = 0
+    on_clip(0, len(jobs))
+    with multiprocessing.get_context("spawn").Pool(min(workers, max(len(jobs), 1))) as pool:
+        for number, reason in pool.imap_unordered(_run, enumerate(jobs)):
+            done += 1
+            on_clip(done, len(jobs))
+            if reason == _DISK_FULL:
+                pool.terminate()
+                raise ConfigError(
+                    f"--cache {folder}: the disk is full after {done - 1} of {len(jobs)} clips; free some space or "
+                    "choose another folder, and run the command again: it goes on where it stopped."
+                )
+            if reason is not None:
+                reasons[number] = reason
+    refused = [Refusal(clips[number], reason) for number, reason in sorted(reasons.items())]
+    return [open_cached(clip, folder) for number, clip in enumerate(clips) if number not in reasons], refused
+
+
+def open_cached(clip: Clip, folder: Path) -> CachedClip:
+    """A clip that `build_cache` has cached."""
+    return _open(clip, folder / _key(clip))
+
+
+def _open(clip: Clip, home: Path) -> CachedClip:
+    with np.load(home / _ABOUT) as file:
+        index, times_s, boxes = file["index"], file["times_s"], file["boxes"]
+        (height, width), has_masks = file["size"], bool(file["has_masks"])
+    count = len(index)
+    shapes = {_FRAMES: (count, height, width, 3), _MASKS: (count, height, -(-width // 8))}
+    arrays = {name: np.memmap(home / name, np.uint8, "r", shape=shape) for name, shape in shapes.items()}
+    return CachedClip(
+        clip=clip,
+        home=home,
+        frames=arrays[_FRAMES],
+        masks=arrays[_MASKS] if has_masks else None,
+        boxes=boxes,
+        index=index,
+        times_s=times_s,
+        important=_at(clip.important_flags(), index),
+        ignored=_at(clip.ignored_flags(), index),
+    )
+
+
+def _at(flags: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return flags[np.minimum(index, len(flags) - 1)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    clip: Clip
+    folder: Path
+
+
+_DISK_FULL = "disk full"
+
+
+def _run(numbered: tuple[int, _Job]) -> tuple[int, str | None]:
+    """(number, None) when the clip is cached, (number, reason) when it cannot be."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    number, job = numbered
+    try:
+        home = job.folder / _key(job.clip)
+        if not home.is_dir():
+            _write(job.clip, home)
+    except StanEdgeError as error:
+        return number, str(error)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return number, _DISK_FULL
+        return number, f"{job.clip.path}: {error}"
+    return number, None
+
+
+def _key(clip: Clip) -> str:
+    """Digest of everything that the cached arrays depend on."""
+    settings = {
+        "version": VERSION,
+        "long_side_px": LONG_SIDE_PX,
+        "rate_hz": RATE_HZ,
+        "region": clip.region,
+        "crop": str(clip.crop),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in (clip.path, region_file(clip)):
+        if path is not None:
+            digest.update(file_digest(path).encode())
+    return digest.hexdigest()[:32]
+
+
+def _write(clip: Clip, home: Path) -> None:
+    part = home.with_name(f"{home.name}.part-{os.getpid()}")
+    part.mkdir()
+    about: dict[str, list[object]] = {"index": [], "times_s": [], "boxes": []}
+    has_masks = False
+    size: tuple[int, ...] = (0, 0)
+    try:
+        # plain writes, one frame in memory: on a full disk a memory map would kill the process
+        with (part / _FRAMES).open("wb") as frames, (part / _MASKS).open("wb") as masks:
+            for kept in _kept(clip):
+                size = kept.picture.shape[:2]
+                frames.write(kept.picture.tobytes())
+                has_masks |= kept.mask is not None
+                masks.write(bytes(size[0] * -(-size[1] // 8)) if kept.mask is None else kept.mask.tobytes())
+                for name, value in (("index", kept.index), ("times_s", kept.t_s), ("boxes", kept.box)):
+                    about[name].append(value)
+        np.savez(
+            part / _ABOUT,
+            index=np.array(about["index"], np.int64),
+            times_s=np.array(about["times_s"], np.float64),
+            boxes=np.array(about["boxes"], np.float32),
+            size=np.array(size),
+            has_masks=np.array(has_masks),
+        )
+        part.replace(home)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    index: int
+    t_s: float
+    picture: NDArray[np.uint8]
+    box: NDArray[np.float64]
+    mask: NDArray[np.uint8] | None
+
+
+def _kept(clip: Clip) -> Iterator[_Kept]:
+    import cv2
+
+    source = open_source(str(clip.path), crop=clip.crop)
+    try:
+        due_s = -np.inf
+        with person_tracker(clip, masks=True) as tracker:
+            while (frame := source.read()) is not None:
+                region = NOBODY if tracker is None else tracker.update(frame)
+                if frame.t_capture_s < due_s - 0.25 / RATE_HZ:
+                    continue
+                due_s = max(due_s, frame.t_capture_s - 1 / RATE_HZ) + 1 / RATE_HZ
+                height, width = frame.image.shape[:2]
+                scale = min(1.0, LONG_SIDE_PX / max(width, height))
+                size = (round(width * scale), round(height * scale))
+                picture = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+                box = np.full(4, np.nan) if region.box_px is None else scale * np.array(region.box_px)
+                mask = None if region.mask is None else _packed(region.mask, size)
+                yield _Kept(frame.index, frame.t_capture_s, picture, box, mask)
+    finally:
+        source.close()
+
+
+def _packed(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.uint8]:
+    import cv2
+
+    share = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    return np.packbits(share > 127, axis=1)

@@ -1,0 +1,117 @@
+"""Events against the intervals in which their activity is visible: found, false alarms, delay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_train.evaluate.intervals import Draws, Figure, Unit, proportion, rate
+
+SLACK_S = 0.5
+"""Nobody marks the beginning of a movement better than this."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An event as a user meets it."""
+
+    label: str
+    t_start_s: float
+    t_end_s: float
+    announced_s: float
+    """End of the window with which the event was announced; what computing takes is not in it."""
+    peak_probability: float
+
+    def overlaps(self, interval: Interval) -> bool:
+        return self.t_start_s <= interval[1] + SLACK_S and self.t_end_s >= interval[0] - SLACK_S
+
+
+@dataclass(frozen=True)
+class ClipEvents:
+    """The events of one clip beside what really happens in it."""
+
+    unit: Unit
+    label: str
+    duration_s: float
+    important_s: tuple[Interval, ...]
+    """When the label's activity is visible; none for background."""
+    ignored_s: tuple[Interval, ...]
+    alarms: tuple[Alarm, ...]
+
+    def found(self, interval: Interval) -> Alarm | None:
+        """The first announced event of the clip's activity that overlaps one of its intervals."""
+        hits = [alarm for alarm in self.alarms if alarm.label == self.label and alarm.overlaps(interval)]
+        return min(hits, key=lambda alarm: alarm.announced_s, default=None)
+
+    def is_false(self, alarm: Alarm) -> bool:
+        """Whether nothing of the kind happens there, nor anything that is ignored."""
+        shown = self.important_s + self.ignored_s if alarm.label == self.label else ()
+        return not any(alarm.overlaps(interval) for interval in shown)
+
+
+@dataclass(frozen=True)
+class EventFigures:
+    """Of one alarm class, or of all."""
+
+    events: int
+    found: int
+    recall: Figure | None
+    false_alarms: int
+    hours: float
+    """All that was watched: a false alarm can happen at any time."""
+    false_alarms_per_hour: Figure | None
+    delay_median: Figure | None
+    """From the beginning of the interval to the announcement."""
+    delay_p90: Figure | None
+
+
+@dataclass(frozen=True)
+class EventReport:
+    by_alarm: dict[str, EventFigures]
+    overall: EventFigures
+
+
+def event_figures(clips: Sequence[ClipEvents], alarms: Sequence[str]) -> EventReport:
+    """Figures of each alarm class, and of all together."""
+    return EventReport({label: _figures(clips, {label}) for label in alarms}, _figures(clips, set(alarms)))
+
+
+def _figures(clips: Sequence[ClipEvents], labels: set[str]) -> EventFigures:
+    draws = Draws(clip.unit for clip in clips)
+    hours = sum(clip.duration_s for clip in clips) / 3600
+    false = sum(alarm.label in labels and clip.is_false(alarm) for clip in clips for alarm in clip.alarms)
+    judged = [
+        (c.unit, interval[0], c.found(interval)) for c in clips if c.label in labels for interval in c.important_s
+    ]
+    found = sum(alarm is not None for _, _, alarm in judged)
+    groups = len({unit for unit, _, _ in judged})
+    delays = [(unit, max(a.announced_s - start_s, 0.0)) for unit, start_s, a in judged if a is not None]
+
+    def delay(quantile: float) -> Figure | None:
+        values = _quantiles(draws, delays, lambda some: float(np.quantile(some, quantile)))
+        return draws.figure(values, len(delays), groups, "seconds")
+
+    return EventFigures(
+        events=len(judged),
+        found=found,
+        recall=proportion(found, len(judged)),
+        false_alarms=false,
+        hours=hours,
+        false_alarms_per_hour=rate(false, hours),
+        delay_median=delay(0.5),
+        delay_p90=delay(0.9),
+    )
+
+
+def _quantiles(
+    draws: Draws, delays: Iterable[tuple[Unit, float]], quantile: Callable[[NDArray[np.float64]], float]
+) -> NDArray[np.float64]:
+    pairs = list(delays)
+    seconds, places = np.array([s for _, s in pairs]), draws.places([unit for unit, _ in pairs])
+    times = draws.weights[:, places].astype(np.int64)  # [1 + B, N]
+    return np.array([quantile(np.repeat(seconds, row)) if row.sum() else np.nan for row in times])

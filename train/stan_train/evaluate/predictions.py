@@ -1,0 +1,175 @@
+"""An exported bundle over the clips of a manifest, by the runtime's own code; what cannot be read is kept aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.attribution import gate, importance
+from stan_edge.backends import Backend
+from stan_edge.bundle import Bundle
+from stan_edge.contract import Contract, Method
+from stan_edge.errors import ConfigError, SourceError
+from stan_edge.explainer import PREDICTED, Explainer, Explanation, softmax
+from stan_edge.person import NOBODY
+from stan_edge.records import Event
+from stan_edge.sources import Frame
+from stan_edge.stream import Step, Stream
+from stan_edge.timeline import TimelineFrame
+from stan_edge.windows import Sample, Window
+from stan_train.evaluate.event_scores import Alarm
+from stan_train.evaluate.whole_clip import Scored, background_of, joined, spread_out
+from stan_train.manifest import Clip
+from stan_train.replay import ClipWindows, replay
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """All that a bundle says of one clip of L frames."""
+
+    fold: int
+    seen: ClipWindows
+    probabilities: NDArray[np.float64]  # [W, C], NaN for windows that are not valid
+    importance: dict[Method, NDArray[np.float64]]  # [W, T] each: gated, of the clip's activity where it is marked
+    alarms: tuple[Alarm, ...]
+    timeline: tuple[TimelineFrame, ...]
+    """As the runtime shows it, by the first method."""
+    dense: dict[Method, NDArray[np.float64]]  # [L] each; none without marked frames
+    copied: dict[Method, NDArray[np.float64]]  # [L] each; none without marked frames
+
+    @property
+    def clip(self) -> Clip:
+        return self.seen.clip
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A clip that could not be evaluated."""
+
+    clip: Clip
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of one bundle on its clips."""
+
+    done: tuple[Prediction, ...]
+    refused: tuple[Refused, ...]
+
+
+def predict(
+    bundle: Bundle,
+    clips: Sequence[Clip],
+    methods: Sequence[Method],
+    backend: Backend,
+    on_clip: Callable[[], None],
+    fold: int = 0,
+) -> Predictions:
+    """Run every clip; a clip that cannot be read costs only itself.
+
+    Events and the timeline are those of the first of `methods`.
+
+    Args:
+        on_clip: called after each clip.
+    """
+    explainers: list[Explainer] = [_PredictedToo(bundle, backend, methods[0])]
+    explainers += [Explainer(bundle, backend, method) for method in methods[1:]]
+    done, refused = [], []
+    for clip in clips:
+        try:
+            done.append(_predict(clip, explainers, bundle.contract, fold))
+        except (SourceError, ConfigError) as error:
+            refused.append(Refused(clip, str(error)))
+        on_clip()
+    return Predictions(tuple(done), tuple(refused))
+
+
+class _PredictedToo(Explainer):
+    """Keeps beside every explanation asked for the one that the runtime would have made, of the predicted class."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
+        super().__init__(bundle, backend, method)
+        self._contract = bundle.contract
+        self.deployed: list[Explanation] = []
+
+    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
+        explanation = super().__call__(pictures, class_index)
+        said = int(explanation.logits.argmax())
+        # the timeline does not read frame scores of windows that say background
+        same = class_index in (PREDICTED, said) or self._contract.classes[said] == self._contract.background
+        if not same and self._contract.methods[self.method].class_specific:
+            self.deployed.append(super().__call__(pictures, PREDICTED))
+        else:
+            self.deployed.append(explanation)
+        return explanation
+
+
+def _predict(clip: Clip, explainers: Sequence[Explainer], contract: Contract, fold: int) -> Prediction:
+    first = explainers[0]
+    if not isinstance(first, _PredictedToo):
+        raise TypeError("the first explainer keeps what the runtime would have shown")
+    first.deployed.clear()
+    seen = replay(clip, explainers, contract)
+    probabilities = np.stack([softmax(row, contract.temperature) for row in seen.logits])
+    background = background_of(probabilities, contract)
+    scores = {
+        method: gate(importance(raw, contract.methods[method]), background) for method, raw in seen.frame_scores.items()
+    }
+    steps, timeline, last = _as_deployed(seen, first.deployed, contract, first.method)
+    marked = clip.label in contract.classes and bool(clip.important)
+    dense = {}
+    if marked:
+        for method, own in scores.items():
+            windows = [Scored(step.result, values) for step, values in zip(steps, own, strict=True)]
+            dense[method] = joined(windows, clip.label, contract, contract.hop_s, clip.frames)
+    return Prediction(
+        fold=fold,
+        seen=seen,
+        probabilities=probabilities,
+        importance=scores,
+        alarms=_alarms(steps, last),
+        timeline=tuple(timeline),
+        dense=dense,
+        copied=spread_out(clip, explainers, contract) if marked else {},
+    )
+
+
+def _as_deployed(
+    seen: ClipWindows, explanations: Sequence[Explanation], contract: Contract, method: Method
+) -> tuple[list[Step], list[TimelineFrame], list[Event]]:
+    """What the runtime concludes from the windows: a step each, the timeline, and the events that end with the clip."""
+    stream = Stream(seen.clip.name, contract, method, contract.hop_s, None, live=False)
+    left = iter(explanations)
+    steps = []
+    for number, valid in enumerate(seen.valid):
+        frames = zip(seen.frame_index[number], seen.frame_t_s[number], strict=True)
+        samples = tuple(
+            Sample(tick, Frame(int(index), float(t_s), _NO_PICTURE), NOBODY, 0.0)
+            for tick, (index, t_s) in enumerate(frames)
+        )
+        span_s = float(seen.t_start_s[number]), float(seen.t_end_s[number])
+        window = Window(number, *span_s, samples, None if valid else "gap")
+        steps.append(stream.conclude(window, next(left) if valid else None, 0.0))
+    rest, last = stream.finish()
+    return steps, [frame for step in steps for frame in step.final] + rest, last
+
+
+_NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # conclusions are drawn from scores alone
+
+
+def _alarms(steps: Sequence[Step], last: Sequence[Event]) -> tuple[Alarm, ...]:
+    announced_s: dict[int, float] = {}
+    ended: list[Event] = []
+    for step in steps:
+        for event in step.events:
+            if event.phase == "start":
+                announced_s[event.event] = step.result.t_end_s
+        ended += [event for event in step.events if event.phase == "end"]
+    return tuple(
+        Alarm(event.label, event.t_start_s, event.t_end_s, announced_s[event.event], event.peak_probability)
+        for event in sorted([*ended, *last], key=lambda event: event.event)
+    )
