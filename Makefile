@@ -1,13 +1,14 @@
 # make demo   install the runtime (no torch) into .venv and explain the clip that ships inside
 # make test   install everything into .venv; format, lint, types, tests with warnings as errors
 # make test-slow   the tests that take minutes
+# make tables   the paper's grid on drawn clips, about an hour on two cores; a killed run goes on
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check tables clean
 
 demo: $(VENV)/.runtime
 	mkdir -p .demo
@@ -20,6 +21,11 @@ test: check
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+tables: $(VENV)/.dev
+	$(BIN)/stan-edge tables -o runs/tables --init train/checkpoints/stan-t.safetensors
+	cp runs/tables/tables.md bench/results/tables.md
+	cp runs/tables/tables.csv bench/results/tables.csv
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import numpy as np
 from stan_edge.backends import open_backend
 from stan_edge.bundle import methods_of, open_bundle, shipped_bundle
 from stan_edge.errors import BackendUnavailableError
+from stan_edge.smoothgrad import noise
 
 WARM_UP, RUNS = 5, 40
 
@@ -17,6 +18,9 @@ def main() -> None:
     bundle = open_bundle(shipped_bundle())
     with np.load(bundle.parity) as recorded:
         feeds = {"frames": recorded["frames"][1:2], "class_index": np.array([-1])}
+    for spec in bundle.contract.methods.values():
+        if spec.samples is not None:
+            feeds["noise"] = noise(bundle.contract.input, spec.samples)
     names = ("forward", *methods_of(bundle))
     print("| backend | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
     for name, precision in (("openvino", "f32"), ("openvino", "bf16"), ("onnxruntime", "f32")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,15 @@ from stan_edge.explainer import Explainer
 from stan_export.export import export
 from stan_train.checkpoint import Checkpoint, save_checkpoint
 from stan_train.fit import normalize
+from stan_train.manifest import BACKGROUND, Clip, Intervals
 from stan_train.model import Stan, StanConfig
+from stan_train.synth import write_video
 from tests.stan_export.conftest import trained_size
 
 settings.register_profile("repeatable", derandomize=True, database=None, max_examples=40, deadline=None)
 settings.load_profile("repeatable")
+
+MakeClip = Callable[..., Clip]
 
 CLASSES = ("background", "falling", "headache", "chest_pain", "compensation")
 DARK, BRIGHT = 60, 190
@@ -118,6 +122,36 @@ def tiny_bundle(tiny_checkpoint: Path, calibration: Path, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     export(tiny_checkpoint, folder, calibration)
     return open_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> MakeClip:
+    """Writes a video whose frame k has brightness `levels[k]`, and gives its manifest row."""
+
+    def make(
+        path: Path,
+        levels: Sequence[int],
+        label: str = BACKGROUND,
+        *,
+        fps: float = 10.0,
+        size_px: tuple[int, int] = (64, 48),
+        important: Intervals | None = (),
+        ignored: Intervals = (),
+        region: str = "none",
+        dataset: str = "test",
+        group: str | None = None,
+    ) -> Clip:
+        width, height = size_px
+        rng = np.random.default_rng(len(levels))
+        noise = rng.integers(-12, 12, (len(levels), height, width, 3))
+        frames = np.clip(np.array(levels)[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+        write_video(path, frames, fps)
+        group = group or path.stem
+        return Clip(
+            path, dataset, label, group, group, "1", fps, len(levels), *size_px, important, ignored, region, None
+        )
+
+    return make
 
 
 @pytest.fixture

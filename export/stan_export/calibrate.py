@@ -160,10 +160,10 @@ def choose(
     The profile is the mean response to clips in which nothing moves: what remains of the score then depends on the
     position in the window alone. The scale is the 5th and 95th percentile of the corrected scores.
 
-    A threshold separates important from other frames best (recall minus share of others flagged, Youden's J), over
-    windows that show an activity, gated as at run time, ties to the lower. The best F1, the paper's criterion,
-    flags every frame as long as more than half of them are important and the scores are not sharp. A class has its
-    own where `MIXED_WINDOWS` of its windows hold both kinds of frames.
+    A threshold has the best pooled F1 (the paper's criterion) over windows that show an activity, gated as at run
+    time, ties to the lower. Where no threshold beats flagging every frame, which tells nobody anything, it is the one
+    that separates best (recall minus share of others flagged, Youden's J). A class has its own where
+    `MIXED_WINDOWS` of its windows hold both kinds of frames.
 
     Raises:
         ConfigError: the windows or the model do not tell important frames from others at all.
@@ -219,6 +219,9 @@ def _threshold(scores: NDArray[np.float64], windows: ScoredWindows, chosen: NDAr
     values, truth = scores[chosen][counted], windows.important[chosen][counted]
     if truth.all() or not truth.any():
         return None
+    f1 = [f1_score(values >= t, truth) for t in THRESHOLDS]
+    if max(f1) > f1_score(np.ones_like(truth), truth):
+        return float(THRESHOLDS[int(np.argmax(f1))])
     separation = [(values[truth] >= t).mean() - (values[~truth] >= t).mean() for t in THRESHOLDS]
     # a method that separates nothing shall flag as little as possible, not everything
     return float(THRESHOLDS[int(np.argmax(separation))]) if max(separation) > 0 else 1.0

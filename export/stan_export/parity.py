@@ -5,7 +5,7 @@ Computed with PyTorch autograd on the folded network, which shares no code with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stan_edge.contract import InputSpec, Method
+from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_edge.smoothgrad import noise
 from stan_export.inference_form import FoldedStan, fold_batchnorm
@@ -41,7 +41,9 @@ def record(
     input: InputSpec,  # noqa: A002
     clips: npt.NDArray[np.uint8],
     class_index: npt.NDArray[np.int64],
+    *,
     samples: int = SAMPLES,
+    methods: Sequence[Method] = METHODS,
 ) -> Arrays:
     """References for `clips` `[N, T, H, W, 3]` explained for `class_index` `[N]` (-1: the predicted class).
 
@@ -74,8 +76,8 @@ def record(
         clip = run_folded(folded, input, frames)
         explained = int(clip.logits.argmax()) if asked < 0 else int(asked)
         rows.setdefault("logits", []).append(clip.logits[0])
-        for method, explain in explainers.items():
-            scores, cells = explain(folded, clip, explained)
+        for method in methods:
+            scores, cells = explainers[method](folded, clip, explained)
             rows.setdefault(f"scores_{method}", []).append(scores)
             rows.setdefault(f"map_{method}", []).append(cells)
     recorded: Arrays = {"frames": clips, "class_index": class_index}
@@ -117,12 +119,12 @@ def _vanilla(_folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, T
     return _scores_and_map(input_gradient(clip, explained))
 
 
-def _smoothgrad(noise: Tensor, folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
-    """`noise` is normalised, `[n, 3, T, H, W]`."""
+def _smoothgrad(added: Tensor, folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
+    """`added` is the normalised noise, `[n, 3, T, H, W]`."""
     total = torch.zeros_like(clip.pixels[0])
-    for one in noise:
+    for one in added:
         total += input_gradient(_forward(folded, clip.pixels + one), explained)
-    return _scores_and_map(total / len(noise))
+    return _scores_and_map(total / len(added))
 
 
 def _scores_and_map(gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from stan_edge.bundle import CONTRACT, write_digests
 from stan_edge.contract import Contract, write_contract
+from stan_export.card import write_card
 
 
 def seal(folder: Path, contract: Contract) -> None:
-    """Write the contract and record the digest of every file."""
+    """Write contract and model card, and record the digest of every file."""
     write_contract(folder / CONTRACT, contract)
+    write_card(folder, contract)
     write_digests(folder)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli import bench, calibrate, data, doctor, evaluate, export, run, train, verify
+from stan_edge.cli import bench, calibrate, data, doctor, evaluate, export, run, tables, train, verify
 from stan_edge.errors import StanEdgeError
 
 UNUSABLE = 2
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-for verb in (run, verify, bench, doctor, train, export, calibrate, evaluate):
+for verb in (run, verify, bench, doctor, train, export, calibrate, evaluate, tables):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(data.app, name="data")
 

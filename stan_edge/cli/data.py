@@ -55,6 +55,39 @@ def preview(
         print(path)
 
 
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the clips and their manifest.csv.")],
+    clips: Annotated[int, typer.Option("--clips", min=1, help="How many; classes take turns.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Other people, rooms and cameras.")] = 0,
+    duration_s: Annotated[float, typer.Option("--seconds", min=2.0, max=600.0, help="Length of each clip.")] = 6.0,
+    fps: Annotated[float, typer.Option("--fps", min=1.0, max=120.0)] = 10.0,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT, 160x120 to 1280x720.")] = "320x240",
+    activity: Annotated[
+        list[str] | None, typer.Option("--activity", help="Draw only this one, repeatable; default: all.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
+) -> None:
+    """Draw people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
+    from stan_train.synth import SynthOptions, synthesise
+    from stan_train.synthetic import ACTIVITIES
+
+    options = SynthOptions(clips, seed, duration_s, fps, _size_px(size), tuple(activity or ACTIVITIES))
+    with _progress("drawing") as report:
+        manifest = synthesise(out, options, workers, report)
+    print(f"{clips} clips in {manifest}; look at them: stan-edge data preview {manifest} -o preview")
+
+
+def _size_px(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT in pixels; write it like 320x240.")
+    size = int(width), int(height)
+    if not (160 <= size[0] <= 1280 and 120 <= size[1] <= 720):
+        raise ConfigError(f"--size {text} is outside 160x120 to 1280x720; choose a size inside.")
+    return size
+
+
 def _check_manifest(path: Path) -> None:
     """Before hours of decoding."""
     if path.suffix.lower() != ".csv" or path.is_dir():

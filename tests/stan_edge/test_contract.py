@@ -10,7 +10,6 @@ from stan_edge.bundle import Bundle
 from stan_edge.contract import Contract, read_contract, write_contract
 from stan_edge.errors import ContractError
 
-
 EVENT = {"enter": 0.6, "leave": 0.4, "min_duration_s": 0.4, "merge_gap_s": 1.0}
 
 
@@ -71,6 +70,8 @@ def test_a_missing_inner_field_is_named_with_its_path(values: dict[str, Any], tm
         ("input.view", "both"),
         ("input.framing", "centre"),
         ("methods.vanilla.dealias", 1),
+        ("methods.smoothgrad.samples", 0),
+        ("methods.smoothgrad.samples", 8.0),
         ("methods.vanilla.thresholds.falling", 1.2),
         ("events.falling.enter", -0.1),
         ("provenance", {"clips": 3}),
@@ -108,6 +109,8 @@ def test_an_unknown_method_is_refused_by_name(values: dict[str, Any], tmp_path: 
         ("methods.gradcam.profile", [1.0] * 19, "methods.gradcam.profile has 19 values for 20 frames"),
         ("methods.gradcam.profile", [0.0] + [1.0] * 19, "methods.gradcam.profile holds a value that is not positive"),
         ("methods.staa.scale", [2.0, 2.0], "methods.staa.scale must rise"),
+        ("methods.staa.samples", 8, "methods.staa.samples is 8"),
+        ("methods.smoothgrad.samples", None, "methods.smoothgrad.samples is None"),
         ("events.falling.leave", 0.9, "leave (0.9) must not exceed enter (0.6)"),
         ("events.background", EVENT, "events has ['background', 'chest_pain'"),
         ("methods.staa.thresholds.background", 0.5, "methods.staa.thresholds has ['background'"),
@@ -129,6 +132,15 @@ def test_a_model_may_have_no_background_and_no_calibration(values: dict[str, Any
     path = tmp_path / "contract.json"
     path.write_text(json.dumps(values))
     assert read_contract(path).background is None
+
+
+def test_a_contract_from_before_smoothgrad_is_read(values: dict[str, Any], tmp_path: Path) -> None:
+    del values["methods"]["smoothgrad"]
+    for method in values["methods"].values():
+        del method["samples"]
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(values))
+    assert set(read_contract(path).methods) == {"vanilla", "gradcam", "staa"}
 
 
 @pytest.mark.parametrize("field", ["events", "methods.gradcam.thresholds"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.backends import Backend, Graph
+from stan_edge.backends import BACKENDS, Backend, Graph, open_backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import METHODS, Method
 from stan_edge.explainer import Explainer, softmax
@@ -40,6 +40,24 @@ def test_every_method_gives_a_score_for_each_frame_and_a_map(
     assert found.map.shape[0] == 20
     assert found.map.ndim == 3
     assert np.isfinite(found.frame_scores).all()
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_smoothgrad_repeats_bit_for_bit(tiny_bundle: Bundle, name: str, noisy: Callable[..., np.ndarray]) -> None:
+    window = noisy(20, 190, 3, 64, 64)
+    engines = [open_backend(name, threads=1) for _ in range(2)]
+    first, again = (Explainer(tiny_bundle, engine, "smoothgrad")(window) for engine in engines)
+    for output in ("logits", "frame_scores", "map"):
+        assert np.array_equal(getattr(first, output), getattr(again, output)), output
+
+
+def test_smoothgrad_says_the_same_as_the_model_without_noise_but_scores_differently(
+    tiny_bundle: Bundle, backend: Backend, explainer: Explainer, noisy: Callable[..., np.ndarray]
+) -> None:
+    window = noisy(20, 190, 3, 64, 64)
+    smooth, vanilla = Explainer(tiny_bundle, backend, "smoothgrad")(window), explainer(window)
+    assert np.array_equal(smooth.logits, vanilla.logits)
+    assert not np.allclose(smooth.frame_scores, vanilla.frame_scores, rtol=0.01)
 
 
 def test_the_predicted_class_is_explained_unless_another_one_is_asked_for(

@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from stan_edge.contract import InputSpec
+from stan_edge.smoothgrad import noise
 from stan_export.graphs import export_graphs
+from stan_export.parity import Arrays, record
 from stan_train.model import Stan, StanConfig, variant
 
 Outputs = dict[str, np.ndarray]
@@ -29,6 +31,14 @@ class Exported:
     model: Stan
     input: InputSpec
     folder: Path
+    samples: int
+
+    @property
+    def noise(self) -> np.ndarray:
+        return noise(self.input, self.samples)
+
+    def record(self, clips: np.ndarray, class_index: np.ndarray) -> Arrays:
+        return record(self.model, self.input, clips, class_index, samples=self.samples)
 
     def clips(self, count: int, seed: int = 0) -> np.ndarray:
         """Half noise, half coarse blocks, uint8 `[count, T, H, W, 3]`."""
@@ -69,10 +79,10 @@ def trained_size(config: StanConfig, seed: int = 0) -> Stan:
     return model
 
 
-def export(folder: Path, config: StanConfig, size_px: int, frames: int, batch: int = 1) -> Exported:
+def export(folder: Path, config: StanConfig, size_px: int, frames: int, batch: int = 1, samples: int = 2) -> Exported:
     model, spec = trained_size(config), window(size_px, frames)
-    export_graphs(model, spec, folder, batch=batch)
-    return Exported(model, spec, folder)
+    export_graphs(model, spec, folder, batch=batch, samples=samples)
+    return Exported(model, spec, folder, samples)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,15 @@ from stan_edge.attribution import correct, importance
 from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
-from stan_export.calibrate import CalibrationWindows, calibrate, f1_score, read_calibration, uncalibrated
+from stan_export.calibrate import (
+    CalibrationWindows,
+    ScoredWindows,
+    _threshold,
+    calibrate,
+    f1_score,
+    read_calibration,
+    uncalibrated,
+)
 
 SCENE = (20, 64, 64, 3)
 CLASSES = ("background", "falling", "headache", "chest_pain", "compensation")
@@ -87,7 +95,8 @@ def test_an_uncalibrated_method_says_so(method: Method) -> None:
     assert spec.thresholds == dict.fromkeys(CLASSES[1:], 0.5)
     assert len(spec.profile) == 20
     assert spec.class_specific == (method != "staa")
-    assert spec.dealias == (method == "vanilla")
+    assert spec.dealias == (method in ("vanilla", "smoothgrad"))
+    assert spec.samples == (8 if method == "smoothgrad" else None)
 
 
 def save(path: Path, **changes: np.ndarray) -> Path:
@@ -139,3 +148,23 @@ def test_a_calibration_file_cut_in_half_is_refused(input_spec: InputSpec, tmp_pa
 def test_a_calibration_file_that_is_not_there_is_refused(input_spec: InputSpec, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`stan-edge train` writes one"):
         read_calibration(tmp_path / "nowhere.npz", input_spec, 5)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_threshold_never_does_worse_than_flagging_everything_by_the_papers_criterion(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    important = rng.random((6, 20)) < rng.uniform(0.2, 0.8)
+    important[0, :2] = [True, False]
+    scores = np.clip(rng.normal(0.4, 0.2, important.shape) + rng.uniform(-0.3, 0.5) * important, 0, 1)
+    counted = rng.random(important.shape) < 0.9
+    counted[0, :2] = True
+    windows = ScoredWindows(scores.astype(np.float32), scores[:1], np.ones(6, np.int64), 0.0, important, counted)
+    found = _threshold(scores, windows, np.ones(6, bool))
+    values, truth = scores[counted], important[counted]
+    f1 = [f1_score(values >= t, truth) for t in np.arange(101) / 100]
+    everything = f1_score(np.ones_like(truth), truth)
+    if max(f1) > everything:
+        assert found == f1.index(max(f1)) / 100
+    else:  # nothing to gain: it separates as well as it can, or flags nothing
+        separation = [(values[truth] >= t).mean() - (values[~truth] >= t).mean() for t in np.arange(101) / 100]
+        assert found == (separation.index(max(separation)) / 100 if max(separation) > 0 else 1.0)

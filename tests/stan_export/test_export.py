@@ -10,6 +10,7 @@ from stan_edge.bundle import Bundle, file_digest, open_bundle
 from stan_edge.contract import METHODS
 from stan_edge.errors import CheckpointError, ConfigError
 from stan_export.export import export
+from stan_export.seal import seal
 from stan_train.checkpoint import load_checkpoint
 
 
@@ -51,6 +52,17 @@ def test_calibration_windows_beside_the_checkpoint_are_used(
     shutil.copy(calibration, tmp_path / "calibration.npz")
     export(tmp_path / "checkpoint.safetensors", tmp_path / "bundle", None)
     assert open_bundle(tmp_path / "bundle").contract == tiny_bundle.contract
+
+
+def test_a_method_that_an_earlier_bundle_lacks_is_exported_uncalibrated(
+    tiny_checkpoint: Path, tiny_bundle: Bundle, bundle_copy: Path, tmp_path: Path
+) -> None:
+    methods = {name: spec for name, spec in tiny_bundle.contract.methods.items() if name != "smoothgrad"}
+    seal(bundle_copy, tiny_bundle.contract.model_copy(update={"methods": methods}))
+    export(tiny_checkpoint, tmp_path / "new", bundle_copy)
+    found = open_bundle(tmp_path / "new").contract.methods
+    assert {name: spec for name, spec in found.items() if name != "smoothgrad"} == methods
+    assert found["smoothgrad"].scale is None
 
 
 def test_the_graphs_share_one_copy_of_the_weights(tiny_bundle: Bundle, tiny_checkpoint: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from stan_edge.contract import METHODS
 from stan_edge.errors import ConfigError
 from stan_export.graphs import export_graphs
-from stan_export.parity import record
 from stan_train.model import StanConfig, variant
+from tests.stan_export.conftest import TINY
 
 F32_TOLERANCE = 1e-5
 """Of the largest value; 1.5e-6 is the worst seen on stan-t. The bar of the project is 1e-4."""
@@ -26,7 +26,7 @@ GRAPHS = ("forward.onnx", *(f"explain-{method}.onnx" for method in METHODS))
 def _reference(exported) -> dict[str, np.ndarray]:
     """One fresh clip for each class, and one for the predicted class."""
     classes = np.array([*range(exported.model.config.classes), -1])
-    return record(exported.model, exported.input, exported.clips(len(classes), seed=77), classes)
+    return exported.record(exported.clips(len(classes), seed=77), classes)
 
 
 def _error(got: np.ndarray, expected: np.ndarray, largest: float | None = None) -> float:
@@ -44,7 +44,7 @@ def _errors(exported, engine, method: str) -> dict[str, float]:
     keys = {"logits": "logits", "frame_scores": f"scores_{method}", "map": f"map_{method}"}
     worst = dict.fromkeys(keys, 0.0)
     for k, asked in enumerate(reference["class_index"]):
-        outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([asked]))
+        outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([asked]), noise=exported.noise)
         assert set(outputs) == set(keys)
         for output, key in keys.items():
             error = _error(outputs[output][0], reference[key][k], np.abs(reference[key]).max())
@@ -98,24 +98,70 @@ def test_other_shapes_and_batches(shape, engine, make, tmp_path):
     exported = make(tmp_path, config, size_px, frames, batch)
     clips = exported.clips(batch, seed=13)
     classes = np.arange(batch) - 1  # the predicted one, 0, 1
-    reference = record(exported.model, exported.input, clips, classes)
+    reference = exported.record(clips, classes)
     for method in METHODS:
-        outputs = engine(tmp_path / f"explain-{method}.onnx")(frames=clips, class_index=classes)
+        run = engine(tmp_path / f"explain-{method}.onnx")
+        outputs = run(frames=clips, class_index=classes, noise=exported.noise)
         for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
             assert outputs[output].shape == reference[key].shape
             assert _error(outputs[output], reference[key]) < F32_TOLERANCE, (method, output)
 
 
-def test_gradient_depends_on_input_and_class(stan_t, engine):
+@pytest.mark.parametrize("method", ["vanilla", "smoothgrad"])
+def test_gradient_depends_on_input_and_class(method, stan_t, engine):
     """A gradient baked in as a constant of an example input would pass a check on that input."""
-    run = engine(stan_t.folder / "explain-vanilla.onnx")
+    run = engine(stan_t.folder / f"explain-{method}.onnx")
     first, second = stan_t.clips(2, seed=5)
     scores = [
-        run(frames=clip[None], class_index=np.array([k]))["frame_scores"][0]
+        run(frames=clip[None], class_index=np.array([k]), noise=stan_t.noise)["frame_scores"][0]
         for clip, k in ((first, 0), (second, 0), (first, 1))
     ]
     for other in scores[1:]:
         assert _error(scores[0], other) > 0.01
+
+
+@pytest.mark.parametrize("asked", [-1, 0, 1, 2])
+def test_smoothgrad_without_noise_is_vanilla(asked, tiny, engine):
+    feeds = {"frames": tiny.clips(1, seed=31), "class_index": np.array([asked])}
+    smooth = engine(tiny.folder / "explain-smoothgrad.onnx")(**feeds, noise=np.zeros_like(tiny.noise))
+    vanilla = engine(tiny.folder / "explain-vanilla.onnx")(**feeds)
+    for output in ("logits", "frame_scores", "map"):
+        assert _error(smooth[output], vanilla[output]) < 1e-6, output
+
+
+def test_smoothgrad_explains_the_class_of_the_clean_clip(tiny, engine):
+    """Noise that drowns the clip would make the copies predict otherwise."""
+    run = engine(tiny.folder / "explain-smoothgrad.onnx")
+    loud = 50 * tiny.noise
+    for clip in tiny.clips(4, seed=41):
+        frames = clip[None]
+        logits = engine(tiny.folder / "forward.onnx")(frames=frames)["logits"]
+        by_itself = run(frames=frames, class_index=np.array([-1]), noise=loud)
+        asked = run(frames=frames, class_index=logits.argmax(1), noise=loud)
+        np.testing.assert_allclose(by_itself["logits"], logits, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(by_itself["frame_scores"], asked["frame_scores"])
+
+
+def test_smoothgrad_of_one_copy_is_the_gradient_at_the_noisy_pixels(engine, make, tmp_path):
+    exported = make(tmp_path, TINY, 48, 6, samples=1)
+    frames = exported.clips(1, seed=51)
+    noise = np.round(exported.noise)  # the vanilla graph takes whole gray levels
+    noise = np.clip(frames + noise, 0, 255) - frames
+    feeds = {"class_index": np.array([2])}
+    smooth = engine(tmp_path / "explain-smoothgrad.onnx")(frames=frames, noise=noise.astype(np.float32), **feeds)
+    vanilla = engine(tmp_path / "explain-vanilla.onnx")(frames=(frames + noise).astype(np.uint8), **feeds)
+    for output in ("frame_scores", "map"):
+        assert _error(smooth[output], vanilla[output]) < 1e-6, output
+
+
+@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+def test_smoothgrad_is_the_same_in_every_run(name, engine, request):
+    exported = request.getfixturevalue(name)
+    run = engine(exported.folder / "explain-smoothgrad.onnx")
+    clips, asked = exported.clips(2, seed=61), np.array([-1])
+    first, _, again = (run(frames=clips[k : k + 1], class_index=asked, noise=exported.noise) for k in (0, 1, 0))
+    for output, value in first.items():
+        np.testing.assert_array_equal(value, again[output])
 
 
 def test_graphs_are_portable(stan_t):
@@ -143,10 +189,12 @@ def test_inputs_and_outputs_are_the_documented_ones(stan_t):
         }
         expected = {"frames": (np.uint8, (1, 20, 112, 112, 3)), "logits": (np.float32, (1, 4))}
         if name != "forward.onnx":
-            side = 7 if "vanilla" in name else 3
+            side = 7 if name in ("explain-vanilla.onnx", "explain-smoothgrad.onnx") else 3
             expected |= {"frame_scores": (np.float32, (1, 20)), "map": (np.float32, (1, 20, side, side))}
-        if name in ("explain-vanilla.onnx", "explain-gradcam.onnx"):
+        if name in ("explain-vanilla.onnx", "explain-smoothgrad.onnx", "explain-gradcam.onnx"):
             expected["class_index"] = (np.int64, (1,))
+        if name == "explain-smoothgrad.onnx":
+            expected["noise"] = (np.float32, (2, 20, 112, 112, 3))
         assert described == expected
 
 
@@ -176,21 +224,22 @@ def test_weights_are_stored_once(stan_t):
 
 
 def test_export_is_repeatable(tiny, tmp_path):
-    for path in export_graphs(tiny.model, tiny.input, tmp_path):
+    for path in export_graphs(tiny.model, tiny.input, tmp_path, samples=tiny.samples):
         assert path.read_bytes() == (tiny.folder / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("change", "batch", "message"),
+    ("change", "counts", "message"),
     [
-        ({"frames": 5}, 1, "frames is 5"),
-        ({"size_px": 40}, 1, "size_px is 40"),
-        ({}, 0, "batch is 0"),
+        ({"frames": 5}, {}, "frames is 5"),
+        ({"size_px": 40}, {}, "size_px is 40"),
+        ({}, {"batch": 0}, "batch is 0"),
+        ({}, {"samples": 0}, "samples is 0"),
     ],
 )
-def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, batch, message):
+def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, counts, message):
     with pytest.raises(ConfigError, match=message):
-        export_graphs(tiny.model, tiny.input.model_copy(update=change), tmp_path / "new", batch=batch)
+        export_graphs(tiny.model, tiny.input.model_copy(update=change), tmp_path / "new", **counts)
     assert not (tmp_path / "new").exists()
 
 
@@ -198,7 +247,7 @@ def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, batch
 def stan_s(request, make, tmp_path_factory):
     """An export with the reference of one clip; in float64 at 224 that takes minutes."""
     exported = make(tmp_path_factory.mktemp("stan-s"), variant("stan-s", classes=4), request.param, 20)
-    return exported, record(exported.model, exported.input, exported.clips(1, seed=3), np.array([2]))
+    return exported, exported.record(exported.clips(1, seed=3), np.array([2]))
 
 
 @pytest.mark.slow
@@ -206,7 +255,7 @@ def stan_s(request, make, tmp_path_factory):
 def test_stan_s(method, stan_s, engine):
     exported, reference = stan_s
     outputs = engine(exported.folder / f"explain-{method}.onnx")(
-        frames=reference["frames"], class_index=reference["class_index"]
+        frames=reference["frames"], class_index=reference["class_index"], noise=exported.noise
     )
     for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
         assert _error(outputs[output], reference[key]) < F32_TOLERANCE, (method, output)

@@ -9,7 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from stan_edge.contract import METHODS
 from stan_edge.errors import ConfigError
+from stan_edge.smoothgrad import noise
 from stan_export.inference_form import fold_batchnorm
 from stan_export.parity import input_gradient, record, run_folded
 
@@ -63,6 +65,34 @@ def test_vanilla_scores_are_mean_absolute_gradients(tiny):
     np.testing.assert_allclose(recorded["scores_vanilla"][0], gradient.mean((0, 2, 3)), rtol=1e-12)
     corner = gradient[:, 2, 16:32, :16].mean()  # frame 2, second row of cells, first column
     np.testing.assert_allclose(recorded["map_vanilla"][0, 2, 1, 0], corner, rtol=1e-12)
+
+
+def test_smoothgrad_averages_signed_gradients_of_the_unfolded_model(tiny):
+    frames, samples = tiny.clips(1, seed=6), 3
+    recorded = record(tiny.model, tiny.input, frames, np.array([1]), samples=samples)
+    model = copy.deepcopy(tiny.model).double()
+    # in one batch of copies: eager autograd through BatchNorm is wrong for a batch of one
+    copies = torch.stack([_normalised(tiny, frames[0] + one) for one in noise(tiny.input, samples).astype(np.float64)])
+    copies.requires_grad_()
+    (gradients,) = torch.autograd.grad(model(copies)[:, 1].sum(), copies)
+    magnitude = gradients.mean(0).abs().numpy()  # [3, T, H, W]
+    np.testing.assert_allclose(recorded["scores_smoothgrad"][0], magnitude.mean((0, 2, 3)), rtol=1e-9)
+    corner = magnitude[:, 2, 16:32, :16].mean()
+    np.testing.assert_allclose(recorded["map_smoothgrad"][0, 2, 1, 0], corner, rtol=1e-9)
+    assert magnitude.mean() < 0.9 * gradients.abs().mean().item()  # signs cancel
+
+
+def test_the_class_smoothgrad_explains_is_that_of_the_clean_clip(tiny):
+    clips = tiny.clips(1, seed=2).repeat(2, axis=0)
+    predicted = int(tiny.record(clips[:1], np.array([-1]))["logits"][0].argmax())
+    recorded = tiny.record(clips, np.array([-1, predicted]))
+    np.testing.assert_array_equal(*recorded["scores_smoothgrad"])
+
+
+def test_noise_is_not_recorded(tiny):
+    recorded = tiny.record(tiny.clips(1), np.array([0]))
+    given = {"frames", "class_index", "logits"}
+    assert set(recorded) == given | {f"{kind}_{method}" for kind in ("scores", "map") for method in METHODS}
 
 
 def test_gradcam_equals_grad_cam_by_autograd_on_the_normed_features(tiny):

@@ -9,7 +9,7 @@ import pytest
 
 from stan_edge.backends import open_backend
 from stan_edge.bundle import file_digest, methods_of, open_bundle, shipped_bundle
-from stan_edge.explainer import Explainer
+from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.sources import VideoFile, demo_clip
 from stan_edge.stream import Stream
 from stan_export.parity import record
@@ -41,10 +41,12 @@ def test_every_class_of_every_method_equals_float64_on_fresh_windows(frames) -> 
     bundle, checkpoint = open_bundle(shipped_bundle()), load_checkpoint(CHECKPOINT)
     window = frames()
     classes = np.arange(len(bundle.contract.classes))
-    reference = record(checkpoint.model, checkpoint.input, np.stack([window] * len(classes)), classes)
+    windows = np.stack([window] * len(classes))
+    methods = [method for method in methods_of(bundle) if method != "smoothgrad"]
+    reference = record(checkpoint.model, checkpoint.input, windows, classes, methods=methods)
     for name in ("openvino", "onnxruntime"):
         backend = open_backend(name)
-        for method in methods_of(bundle):
+        for method in methods:
             explainer = Explainer(bundle, backend, method)
             for c in classes:
                 got = explainer(window, int(c))
@@ -56,3 +58,28 @@ def test_every_class_of_every_method_equals_float64_on_fresh_windows(frames) -> 
                     # a Grad-CAM that is negative everywhere is zero: the largest of all classes is the measure
                     largest = max(np.abs(reference[key][c]).max(), 1e-3 * np.abs(reference[key]).max())
                     assert np.abs(value - reference[key][c]).max() <= 1e-4 * largest, (name, method, c, key)
+
+
+@pytest.mark.skipif("smoothgrad" not in methods_of(open_bundle(shipped_bundle())), reason="it was exported without")
+@pytest.mark.parametrize("frames", [noise, fall_of_the_demo])
+def test_smoothgrad_of_the_predicted_class_equals_float64_on_fresh_windows(frames) -> None:
+    """One class: in float64 each takes half a minute."""
+    bundle, checkpoint = open_bundle(shipped_bundle()), load_checkpoint(CHECKPOINT)
+    window = frames()
+    samples = bundle.contract.methods["smoothgrad"].samples
+    reference = record(
+        checkpoint.model,
+        checkpoint.input,
+        window[None],
+        np.array([PREDICTED]),
+        samples=samples,
+        methods=("smoothgrad",),
+    )
+    for name in ("openvino", "onnxruntime"):
+        got = Explainer(bundle, open_backend(name), "smoothgrad")(window)
+        for value, key in (
+            (got.logits, "logits"),
+            (got.frame_scores, "scores_smoothgrad"),
+            (got.map, "map_smoothgrad"),
+        ):
+            assert np.abs(value - reference[key][0]).max() <= 1e-4 * np.abs(reference[key]).max(), (name, key)

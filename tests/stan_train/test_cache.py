@@ -15,7 +15,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.sources import VideoFile
 from stan_train.cache import CachedClip, build_cache, open_cached
 from stan_train.manifest import REGION_SIDECAR
-from tests.stan_train.conftest import MakeClip
+from tests.conftest import MakeClip
 
 
 def quiet(_done: int, _of: int) -> None:

@@ -226,7 +226,7 @@ def dense_frame_scores(
         raise ConfigError(f"tick {tick} must be at least 1 and hop {hop} between 1 and {model.frames} ticks.")
     if features.ndim != 2 or len(features) == 0:
         raise ConfigError(f"Features of shape {features.shape} are no sequence [L, D]; give one row a frame.")
-    windows = _dense_windows(len(features), model.frames, tick, hop)
+    windows = dense_windows(len(features), model.frames, tick, hop)
     total, count = np.zeros(len(features)), np.zeros(len(features))
     for picked in _parts(windows, _CHUNK):
         scores = _scores(model, model.standardise(features[picked]), class_index, method, copies)
@@ -235,7 +235,7 @@ def dense_frame_scores(
     return total / count
 
 
-def _dense_windows(length: int, frames: int, tick: int, hop: int) -> NDArray[np.int64]:
+def dense_windows(length: int, frames: int, tick: int, hop: int) -> NDArray[np.int64]:
     """Source frames of every window, `[windows, frames]`."""
     windows = []
     for phase in range(min(tick, length)):

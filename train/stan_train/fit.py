@@ -28,6 +28,7 @@ from stan_train.curves import draw_curves
 from stan_train.model import Stan
 
 _STATE = "last.pt"
+BATCHNORM_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def fit(
             fabric, wrapped, wrapped_optimizer, batches, spec, config, epoch, stage, console
         )
         trained_s = time.monotonic() - started_s
-        _average_buffers(fabric, model)
+        _share_statistics(fabric, model)
         val_loss, confusion = evaluate_windows(
             fabric, model, val, spec, stage.frames, config.micro_batch, whole_clips=config.whole_clips
         )
@@ -201,6 +202,7 @@ def _train_epoch(
                 # drop path differs between micro-batches, not between numbers of processes
                 micro = (step * own + turn) * fabric.world_size + fabric.global_rank
                 torch.manual_seed(int(np.random.SeedSequence((config.seed, epoch, micro)).generate_state(1)[0]))
+                _track_statistics(model, enabled=micro % stage.micros == 0)
                 with fabric.no_backward_sync(model, enabled=turn + 1 < own):
                     logits = view_logits(model, pictures.to(fabric.device), spec, train=True)
                     targets = labels.to(fabric.device).repeat_interleave(len(logits) // len(labels))
@@ -266,13 +268,19 @@ def mean_recall(confusion: NDArray[np.int64]) -> float:
     return float((np.diag(confusion)[present] / counts[present]).mean())
 
 
-def _average_buffers(fabric: Fabric, model: nn.Module) -> None:
-    """Running means of batch norm, which every process has gathered from its own micro-batches."""
-    if fabric.world_size == 1:
-        return
-    for buffer in model.buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(_reduced(fabric, buffer, "mean"))
+def _track_statistics(model: nn.Module, *, enabled: bool) -> None:
+    """Batch norm's running means follow the first micro-batch of each step only, so that they, too, do not depend on
+    how many processes share a step."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = BATCHNORM_MOMENTUM if enabled else 0.0
+
+
+def _share_statistics(fabric: Fabric, model: nn.Module) -> None:
+    """Give all processes the running means of the first, which has seen every first micro-batch."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            buffer.copy_(fabric.broadcast(buffer))
 
 
 def _reduced(fabric: Fabric, values: Tensor, how: str) -> Tensor:

@@ -100,13 +100,20 @@ def candidate_windows(clips: Sequence[CachedClip], classes: Sequence[str], spec:
     return windows
 
 
-def thinned(windows: Windows, most: int) -> Windows:
-    """At most this many windows of each clip and label, evenly spread over the clip: neighbours show the same."""
+def thinned_labels(clip: NDArray[np.int64], labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of at most this many windows of each clip and known label, evenly spread: neighbours show the same."""
     kept: list[int] = []
-    for clip, label in np.unique(np.column_stack([windows.clip, windows.label]), axis=0):
-        mine = np.flatnonzero((windows.clip == clip) & (windows.label == label))
-        spread = (np.arange(min(most, len(mine))) + 0.5) * len(mine) / min(most, len(mine))
-        kept += mine[spread.astype(np.int64)].tolist()
+    for number, label in np.unique(np.column_stack([clip, labels]), axis=0):
+        mine = np.flatnonzero((clip == number) & (labels == label))
+        if label != LEFT_OUT:
+            spread = (np.arange(min(most, len(mine))) + 0.5) * len(mine) / min(most, len(mine))
+            kept += mine[spread.astype(np.int64)].tolist()
+    return np.array(kept, np.int64)
+
+
+def thinned(windows: Windows, most: int) -> Windows:
+    """At most this many windows of each clip and label."""
+    kept = thinned_labels(windows.clip, windows.label, most)
     return Windows(windows.clip[kept], windows.start_s[kept], windows.label[kept])
 
 

@@ -35,6 +35,7 @@ from stan_train.sampling import (
     thinned,
     window_index,
 )
+from stan_train.synth import DATASET as DRAWN
 from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
 
@@ -161,6 +162,7 @@ def train(
                 "trained_with": f"stan-edge {version('stan-edge')}, seed {fit_config.seed}"
                 + (f", started from {model.init.name}" if model.init else ""),
                 "data": _description(parts.train),
+                "limits": _limits(parts.train),
                 "validation": f"{confusion.sum()} windows of {len(parts.val)} other clips: {figures}",
             },
         ),
@@ -290,6 +292,14 @@ def _figures(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
 def _description(clips: Sequence[Clip]) -> str:
     counts = Counter((clip.dataset, clip.label) for clip in clips)
     return "; ".join(f"{dataset} {label} {count}" for (dataset, label), count in sorted(counts.items())) + " (clips)"
+
+
+def _limits(clips: Sequence[Clip]) -> str:
+    drawn = sorted({clip.label for clip in clips} - {clip.label for clip in clips if clip.dataset != DRAWN})
+    people = len({(clip.dataset, clip.subject) for clip in clips if clip.dataset != DRAWN})
+    if not drawn:
+        return f"{people} people were filmed; others move and look otherwise"
+    return f"{', '.join(drawn)}: learnt from drawn people only, never from a person; filmed people: {people}"
 
 
 def _claim_folder(out: Path, options: dict[str, object]) -> None:

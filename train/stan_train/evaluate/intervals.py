@@ -51,10 +51,12 @@ class Draws:
         folds = np.array([unit.fold for unit in names])
         count = len(names)
         self._over_folds = len(np.unique(folds)) >= FEWEST_FOLDS
-        if self._over_folds:
+        if not names:
+            others = np.zeros((0, 0))
+        elif self._over_folds:
             others = (folds == np.unique(folds)[:, None]).astype(np.float64)
         else:
-            even = np.full(count, 1 / max(count, 1))
+            even = np.full(count, 1 / count)
             others = np.random.default_rng(seed).multinomial(count, even, RESAMPLES).astype(np.float64)
         self.weights: NDArray[np.float64] = np.concatenate([np.ones((1, count)), others])  # [1 + B, G]
 
@@ -125,9 +127,3 @@ def proportion(hits: int, of: int) -> Figure | None:
 def divide(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     """Quotient, NaN where there is nothing to divide by."""
     return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below > 0)
-
-
-def mean_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Mean along an axis without the NaN in it, NaN where there is nothing else."""
-    known = np.isfinite(values)
-    return divide(np.where(known, values, 0.0).sum(axis), known.sum(axis).astype(np.float64))

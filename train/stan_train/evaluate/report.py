@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from stan_train.evaluate.intervals import Figure
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Cell = Figure | str | None
 COLUMNS = ("table", "row", "column", "value", "low", "high", "n", "unit", "text")
+HEAD = 9
+"""Characters in a line of a column's title in a terminal."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,24 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
     """
     from rich.measure import Measurement
 
+    left_out = False
     unbounded = console.options.update(max_width=10_000)
     shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)] if tables else []
     for table in tables:
         short = _without_common_prefix(table)
         forms = [_grid(form, intervals=intervals) for intervals in (True, False) for form in (short, transposed(short))]
         fitting = (grid for grid in forms if Measurement.get(console, unbounded, grid).maximum <= console.width)
-        console.print(next(fitting, forms[-1]), highlight=False)
+        shown = next(fitting, forms[-1])
+        left_out |= forms.index(shown) >= 2
+        console.print(shown, highlight=False)
         for note in table.notes:
             if note not in shared:
                 console.print(note, style="dim", markup=False, highlight=False)
+        console.print()
     for note in shared:
         console.print(note, markup=False, highlight=False)
+    if left_out:
+        console.print("Some intervals did not fit the terminal; the files have them.", style="dim")
 
 
 def _grid(table: Table, *, intervals: bool) -> Grid:
@@ -84,9 +93,15 @@ def _grid(table: Table, *, intervals: bool) -> Grid:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(title=Text(table.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid = Grid(
+        title=Text(table.title, "bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
     for k, name in enumerate(("", *table.columns)):
-        grid.add_column(Text(name), justify="right" if k else "left", no_wrap=True)
+        grid.add_column(Text(fill(name, HEAD, break_long_words=False)), justify="right" if k else "left", no_wrap=True)
     for row in table.rows:
         cells = (text_of(cell) if intervals else text_of(cell).partition(" [")[0] for cell in row.cells)
         grid.add_row(Text(row.name), *map(Text, cells))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_train.evaluate.intervals import Draws, Figure, Unit, divide, mean_known
+from stan_train.evaluate.intervals import Draws, Figure, Unit, divide
 
 CURVE_POINTS = 200
 _BINS = 2000
@@ -78,6 +78,7 @@ class FrameFigures:
     """Mean of the F1 of each clip."""
     clips: int
     groups: int
+    """Overall: of the activity that has the fewest, for the mean is no surer than that."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def classify(clips: Sequence[ClipVerdicts], classes: Sequence[str], background: 
     activities = [k for k, name in enumerate(classes) if name != background and counts[k]]
     groups_of = {k: len({c.unit for c in clips if (c.labels == k).any()}) for k in range(len(classes))}
     groups, windows = len(set(units)), int(counts.sum())
+    fewest = min((groups_of[k] for k in np.flatnonzero(counts)), default=0)
     items = [clip.unit for clip in clips for _ in clip.labels]
     labels = np.concatenate([np.zeros(0, np.int64), *(clip.labels for clip in clips)])
     probabilities = np.concatenate([np.zeros((0, len(classes))), *(clip.probabilities for clip in clips)])
@@ -115,9 +117,9 @@ def classify(clips: Sequence[ClipVerdicts], classes: Sequence[str], background: 
         classes=tuple(classes),
         activities=tuple(classes[k] for k in activities),
         f1=_known({classes[k]: draws.figure(f1[:, k], int(counts[k]), groups_of[k]) for k in activities}),
-        overall=draws.figure(mean_known(f1[:, activities], 1), windows, groups),
+        overall=draws.figure(_mean(f1[:, activities]), windows, fewest),
         accuracy=draws.figure(divide(hits.sum(1), shown.sum(1)), windows, groups),
-        macro_recall=draws.figure(mean_known(divide(hits, shown), 1), windows, groups),
+        macro_recall=draws.figure(_mean(divide(hits, shown)[:, counts > 0]), windows, fewest),
         average_precision=_known(precisions),
         curves=curves,
         confusion=confusion[0].round().astype(np.int64),
@@ -149,12 +151,12 @@ def frame_figures(clips: Sequence[ClipFrames], activities: Sequence[str]) -> Fra
         found,
         _frame_row(
             draws,
-            mean_known(np.stack(spreads), 0),
+            np.mean(spreads, axis=0),  # NaN for a draw that misses an activity
             float(np.mean([row.share for row in rows])),
             float(np.mean([row.all_positive_f1 for row in rows])),
             sum(row.f1.n for row in rows),
             sum(row.clips for row in rows),
-            len({clip.unit for clip in clips if clip.label in found}),
+            min(row.groups for row in rows),
         ),
     )
 
@@ -220,6 +222,11 @@ def _frame_row(
     if f1 is None or precision is None or video is None:
         raise ValueError("an activity with important frames has every figure")
     return FrameFigures(f1, share, all_positive, precision, video, clips, groups)
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over classes [1 + B] from [1 + B, K]; NaN for a draw that misses one of them, and where there are none."""
+    return values.mean(1) if values.shape[1] else np.full(len(values), np.nan)
 
 
 def _known(figures: dict[str, Figure | None]) -> dict[str, Figure]:

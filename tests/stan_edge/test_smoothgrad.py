@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stan_edge.contract import InputSpec
+from stan_edge.smoothgrad import noise
+
+
+def test_noise_has_15_percent_of_the_range_of_gray_levels(input_spec: InputSpec) -> None:
+    drawn = noise(input_spec, 3)
+    assert drawn.shape == (3, 20, 64, 64, 3)
+    assert drawn.dtype == np.float32
+    assert drawn.std() == pytest.approx(38.25, rel=0.01)
+    assert drawn.mean() == pytest.approx(0, abs=0.2)
+    for copy in drawn:
+        assert copy.std() == pytest.approx(38.25, rel=0.01)
+    assert np.corrcoef(drawn.reshape(3, -1)) == pytest.approx(np.eye(3), abs=0.01)
+
+
+def test_noise_is_the_same_every_time_and_more_copies_begin_with_the_same_ones(input_spec: InputSpec) -> None:
+    assert np.array_equal(noise(input_spec, 2), noise(input_spec, 2))
+    assert np.array_equal(noise(input_spec, 3)[:2], noise(input_spec, 2))
+
+
+def test_the_noise_of_exported_bundles_has_not_changed(input_spec: InputSpec) -> None:
+    """Should a NumPy draw others, recorded references of bundles that are out there no longer hold."""
+    assert noise(input_spec, 1).ravel()[:4] == pytest.approx([42.749043, -53.057526, -16.316364, -30.737213], rel=1e-6)

@@ -1,0 +1,222 @@
+"""The paper's whole grid in one unattended run: models x views x methods, on short and on long sequences.
+
+Clips are drawn, so that the labels are exact. Every step is kept in the run folder and not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stan_edge.backends import Backend, open_backend
+from stan_edge.bundle import CONTRACT, methods_of, open_bundle
+from stan_edge.contract import InputSpec, View, read_contract
+from stan_edge.errors import ConfigError
+from stan_export.export import export
+from stan_export.recalibrate import recalibrate
+from stan_export.seal import seal
+from stan_train.augment import AugmentConfig
+from stan_train.baseline_results import BaselineData, BaselineView, baseline_result, clip_features
+from stan_train.baselines import Kind
+from stan_train.evaluate.measure import measure
+from stan_train.evaluate.paper import Result, data_notes, tables_of
+from stan_train.evaluate.predictions import predict
+from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
+from stan_train.fit import FitConfig
+from stan_train.manifest import Clip, read_manifest, write_manifest
+from stan_train.resnet import load_resnet50
+from stan_train.synth import SynthOptions, synthesise
+from stan_train.synthetic import ACTIVITIES
+from stan_train.train import DataOptions, MachineOptions, ModelOptions, train
+
+KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
+BASELINE_VIEWS: tuple[BaselineView, ...] = ("global", "local", "global+local")
+STAN_VIEWS: tuple[View, ...] = ("global", "local", "blend")
+LONG_S, LONG_FPS = 394 / 30, 30.0
+"""The paper's long sequences have 394 frames."""
+HOP_S = 0.4
+FEATURE_PX = 112
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """How large the grid's data are; clips show the activities in turn."""
+
+    train_clips: int = 200
+    short_clips: int = 40
+    long_clips: int = 8
+    calibration_clips: int = 30
+    epochs: int = 3
+    epoch_windows: int = 480
+    seed: int = 5_000_000
+    init: Path | None = None
+    """Weights that STAN starts from."""
+    resnet: Path | None = None
+    """Weights of ResNet-50; random without."""
+    workers: int = 2
+
+
+def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
+    """Run the grid, print its tables and write `tables.md`, `tables.csv` and `results.json` into `out`.
+
+    Raises:
+        ConfigError: `out` holds a grid with other options.
+    """
+    console = Console()
+    _claim(out, options)
+    clock = _Clock(console, options)
+    with clock.step("drawing clips"):
+        parts = _draw(out / "clips", options, console)
+    results = []
+    with clock.step("features of ResNet-50"):
+        data = _features(parts, out / "features", options, console)
+    for kind in KINDS:
+        for view in BASELINE_VIEWS:
+            with clock.step(f"{kind.upper()} {view}"):
+                results.append(baseline_result(kind, view, data, options.seed))
+    backend = open_backend()
+    for stan_view in STAN_VIEWS:
+        with clock.step(f"STAN {stan_view}"):
+            results.append(_stan(out / f"stan-{stan_view}", stan_view, parts, options, backend, console))
+    notes = (
+        f"STAN: stan-t, {options.epochs} epochs of {options.epoch_windows} windows on {options.train_clips} clips, "
+        + ("from random weights" if options.init is None else f"started from {options.init.name}")
+        + f". ResNet-50: {'random weights' if options.resnet is None else options.resnet.name}, {FEATURE_PX} px; the "
+        f"baselines learn from the same clips. Long sequences: {options.long_clips} clips of 394 frames. Blend is the "
+        f"paper's global+local. Took {clock.minutes:.0f} minutes.",
+        *data_notes([*parts["short"], *parts["long"]], ACTIVITIES, _windows(results), command),
+    )
+    found = tables_of(results, notes)
+    print_tables(console, found)
+    (out / "tables.md").write_text(to_markdown(found), encoding="utf-8")
+    (out / "tables.csv").write_text(to_csv(found), encoding="utf-8")
+    whole = {"command": command, "options": asdict(options), "tables": to_json(found)}
+    (out / "results.json").write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
+    console.print(f"written: {out}", markup=False, highlight=False)
+    return tuple(results)
+
+
+class _Clock:
+    """Says what is going on, how long it took, and how long the rest may take."""
+
+    # seconds on two cores that do nothing else, of 100 clips drawn and so on; measured once
+    _DRAWN_FRAME_S, _FEATURE_S, _BASELINE_S, _TRAINED_S, _EXPLAINED_S = 0.009, 0.03, 25.0, 0.13, 0.4
+
+    def __init__(self, console: Console, options: GridOptions) -> None:
+        self._console = console
+        self._started_s = time.monotonic()
+        short, long = 60 * options.short_clips, round(LONG_S * LONG_FPS) * options.long_clips
+        frames = 60 * options.train_clips + short + long
+        windows = 11 * (options.short_clips + options.calibration_clips) + 29 * options.long_clips
+        stan_s = options.epochs * options.epoch_windows * self._TRAINED_S + windows * self._EXPLAINED_S
+        total_s = frames * (self._DRAWN_FRAME_S + self._FEATURE_S) + 9 * self._BASELINE_S + 3 * stan_s
+        console.print(f"This takes about {total_s / 60:.0f} minutes on two cores; a killed run goes on.")
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._started_s) / 60
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started_s = time.monotonic()
+        yield
+        self._console.print(f"{name}: {time.monotonic() - started_s:.0f} s; {self.minutes:.1f} minutes in all")
+
+
+def _claim(out: Path, options: GridOptions) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    note = out / "options.json"
+    wanted = json.dumps(asdict(replace(options, workers=1)), default=str, indent=2) + "\n"
+    if note.is_file() and note.read_text(encoding="utf-8") != wanted:
+        raise ConfigError(f"{out} holds a grid with other options (options.json); choose another --out.")
+    note.write_text(wanted, encoding="utf-8")
+
+
+def _draw(folder: Path, options: GridOptions, console: Console) -> dict[str, tuple[Clip, ...]]:
+    """Manifests `train`, `short`, `long` and `calibration`; the last are some of `train`, by whole turns of classes."""
+    wanted = {
+        "train": SynthOptions(options.train_clips, options.seed),
+        "short": SynthOptions(options.short_clips, options.seed + 1),
+        "long": SynthOptions(options.long_clips, options.seed + 2, LONG_S, LONG_FPS, activities=ACTIVITIES[1:]),
+    }
+    parts = {}
+    for name, what in wanted.items():
+        with _bar(f"{name} clips", console) as on_clip:
+            parts[name] = read_manifest(synthesise(folder / name, what, options.workers, on_clip))
+    some = sorted(parts["train"], key=lambda clip: clip.group)[: options.calibration_clips]
+    write_manifest(folder / "calibration.csv", some)
+    return parts | {"calibration": tuple(some)}
+
+
+def _features(parts: dict[str, tuple[Clip, ...]], folder: Path, options: GridOptions, console: Console) -> BaselineData:
+    folder.mkdir(exist_ok=True)
+    resnet = load_resnet50(options.resnet)
+    total = sum(len(parts[name]) for name in ("train", "short", "long"))
+    found: dict[str, list[object]] = {}
+    with _bar("features", console) as on_clip:
+        done = 0
+        for name in ("train", "short", "long"):
+            for clip in parts[name]:
+                found.setdefault(name, []).append(clip_features(clip, resnet, FEATURE_PX, folder))
+                done += 1
+                on_clip(done, total)
+    spec = InputSpec(
+        frames=20, window_s=2.0, size_px=FEATURE_PX, view="global", framing="letterbox", region="box", mean=0.0, std=1.0
+    )
+    return BaselineData(found["train"], found["short"], found["long"], ACTIVITIES, spec, HOP_S)  # type: ignore[arg-type]
+
+
+def _stan(
+    home: Path, view: View, parts: dict[str, tuple[Clip, ...]], options: GridOptions, backend: Backend, console: Console
+) -> Result:
+    clips = home.parent / "clips"
+    if not (home / "checkpoint.safetensors").is_file():
+        train(
+            home,
+            DataOptions((clips / "train" / "manifest.csv",), (), (), "none", 1, 0.15, 0),
+            ModelOptions("stan-t", options.init, 112, 2.0, view, "box", 0.3),
+            FitConfig(
+                epochs=options.epochs,
+                epoch_windows=options.epoch_windows,
+                batch=32,
+                short_epochs=0 if options.init else options.epochs // 3,
+                seed=options.seed,
+            ),
+            AugmentConfig(flip=("background", "falling")),
+            MachineOptions(options.workers, 1, 1, "auto", home.parent / "cache"),
+        )
+    bundle = home / "bundle"
+    if not bundle.is_dir():
+        export(home / "checkpoint.safetensors", bundle, None)
+        seal(bundle, read_contract(bundle / CONTRACT).model_copy(update={"hop_s": HOP_S}))
+    opened = open_bundle(bundle)
+    methods = methods_of(opened)
+    if opened.contract.calibration is None:
+        recalibrate(bundle, clips / "calibration.csv", bundle, methods, 60.0, backend)
+        opened = open_bundle(bundle)
+    found = {}
+    for name in ("short", "long"):
+        with _bar(f"{name} sequences", console) as on_clip:
+            done = iter(range(1, len(parts[name]) + 1))
+            seen = predict(opened, parts[name], methods, backend, lambda: on_clip(next(done), len(parts[name])))  # noqa: B023
+        found[name] = measure("STAN", [(opened.contract, seen.done)], methods)
+    return replace(found["short"], long=found["long"].long, copied=found["long"].copied)
+
+
+def _windows(results: list[Result]) -> int:
+    return max(result.classification.windows for result in results if result.classification)
+
+
+@contextmanager
+def _bar(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
