@@ -93,7 +93,7 @@ def test_weak_labels_are_sampled_as_whole_clips(stan_edge, manifest, tmp_path):
     trained = stan_edge("train", "-o", run, "--data", manifest, "--whole-clips", *QUICK, timeout_s=300)
     assert trained.returncode == 0, trained.stderr
     spec = load_checkpoint(run / "checkpoint.safetensors").input
-    assert spec.window_s == pytest.approx(2.5)
+    assert 2.4 <= spec.window_s <= 2.6  # the median length of the clips that are trained on
 
 
 @pytest.mark.parametrize(
