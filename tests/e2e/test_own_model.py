@@ -14,7 +14,7 @@ def test_a_model_is_trained_exported_and_run(stan_edge, tmp_path):
     other = stan_edge(*train, "--seed", "1")
     assert other.returncode == 2
     assert "other options" in other.stderr
-    exported = stan_edge("export", run / "checkpoint.safetensors", "-o", bundle)
+    exported = stan_edge("export", run / "checkpoint.safetensors", "-o", bundle, timeout_s=400)
     assert exported.returncode == 0, exported.stderr
     assert sum(path.stat().st_size for path in bundle.iterdir()) < 20e6
     seen = stan_edge("run", "--demo", "--json", "--model", bundle)

@@ -104,7 +104,6 @@ def test_a_still_clip_scores_flat(stan_edge, tmp_path):
         assert not any(frame["important"] for frame in window["frames"])
 
 
-@pytest.mark.xfail(reason="a picture the model cannot place ramps by 0.2: p(background) is 0.5", strict=True)
 def test_a_still_picture_of_nothing_known_scores_flat(stan_edge, tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
     picture = cv2.resize(picture, (320, 240), interpolation=cv2.INTER_CUBIC)

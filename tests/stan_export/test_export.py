@@ -68,7 +68,7 @@ def test_a_method_that_an_earlier_bundle_lacks_is_exported_uncalibrated(
 def test_the_graphs_share_one_copy_of_the_weights(tiny_bundle: Bundle, tiny_checkpoint: Path) -> None:
     files = {path.name: path.stat().st_size for path in tiny_bundle.folder.iterdir()}
     graphs = {"forward.onnx", *(f"explain-{method}.onnx" for method in METHODS)}
-    assert set(files) == graphs | {"contract.json", "digests.json", "parity.npz", "weights.bin"}
+    assert set(files) == graphs | {"card.md", "contract.json", "digests.json", "parity.npz", "weights.bin"}
     assert files["weights.bin"] < 2 * tiny_checkpoint.stat().st_size
     assert all(files[graph] < 200_000 for graph in graphs)
 

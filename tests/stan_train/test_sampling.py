@@ -14,6 +14,7 @@ from stan_train.cache import CachedClip
 from stan_train.sampling import (
     LEFT_OUT,
     candidate_windows,
+    require_every_class,
     sampling_weights,
     segment_index,
     thinned,
@@ -84,8 +85,9 @@ def test_an_unknown_label_and_a_class_without_windows_are_refused(
     with pytest.raises(ConfigError, match=r"lit0\.mp4: label 'falling' is not one of the model's classes"):
         candidate_windows(cached, ("background",), input_spec)
     dark = replace(cached[2], important=np.zeros(30, bool))
+    windows = candidate_windows([*cached[:2], dark], CLASSES, input_spec)
     with pytest.raises(ConfigError, match="No window shows 'falling'"):
-        candidate_windows([*cached[:2], dark], CLASSES, input_spec)
+        require_every_class(windows, CLASSES, input_spec)
 
 
 def test_background_has_its_share_and_real_clips_are_not_lost_among_drawn_ones(

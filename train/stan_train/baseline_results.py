@@ -117,7 +117,7 @@ def _cut(clips: Sequence[Clip], classes: Sequence[str], spec: InputSpec, hop_s: 
         important, ignored = clip.important_flags()[index], clip.ignored_flags()[index]
         labels = window_labels(important, ignored, classes.index(clip.label), classes.index(BACKGROUND))
         columns.append((np.full(len(starts), number), index, labels, important, ignored))
-    return _Windows(*(np.concatenate(column) for column in zip(*columns, strict=True)))  # type: ignore[arg-type]
+    return _Windows(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ def load_pretrained(model: Stan, path: Path) -> None:
         CheckpointError: unreadable; or a key other than the head's is missing; or one is unexpected or of
             another shape (people silently train from noise otherwise).
     """
-    tensors = _read_state_dict(path)
+    tensors = read_state_dict(path, "a UniFormer .pth or .safetensors")
     own = model.state_dict()
     for key, value in list(tensors.items()):
         if key in own and value.ndim == 4 and own[key].ndim == 5:
@@ -128,9 +128,18 @@ def load_pretrained(model: Stan, path: Path) -> None:
     model.load_state_dict(tensors, strict=False)
 
 
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, wanted: str) -> dict[str, Tensor]:
+    """Named tensors of a `.safetensors` or `.pth` file, bare or below `model`, `model_state` or `state_dict`; a prefix
+    `module.` is taken off.
+
+    Args:
+        wanted: what the file should be, for the message.
+
+    Raises:
+        CheckpointError: no such file, or it holds anything but tensors.
+    """
     if not path.is_file():
-        raise CheckpointError(f"There is no weights file at {path}; give the path of a UniFormer .pth or .safetensors.")
+        raise CheckpointError(f"There is no weights file at {path}; give the path of {wanted}.")
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -138,12 +147,12 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds no plain tensors ({first_line}); save its state dict with torch.save or safetensors."
         ) from error
-    for key in ("model", "model_state"):
+    for key in ("model", "model_state", "state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise CheckpointError(f"{path} is not a state dict; give a file of named tensors.")
-    return dict(loaded)
+    return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
 def _check_keys(path: Path, model: Stan, tensors: dict[str, Tensor], may_miss: tuple[str, ...]) -> None:

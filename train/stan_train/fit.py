@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from stan_edge.contract import InputSpec
@@ -26,6 +25,7 @@ from stan_train.augment import AugmentConfig
 from stan_train.batches import MicroBatches, Number, TrainingSet, micro_batches, validation_windows
 from stan_train.curves import draw_curves
 from stan_train.model import Stan
+from stan_train.progress import progress_bar
 
 _STATE = "last.pt"
 BATCHNORM_MOMENTUM = 0.1
@@ -189,8 +189,7 @@ def _train_epoch(
     model.train()
     own = stage.micros // fabric.world_size
     total, waited_s, lr = 0.0, 0.0, 0.0
-    with _progress(console, enabled=fabric.global_rank == 0) as bar:
-        task = bar.add_task(f"epoch {epoch + 1}/{config.epochs}, {stage.frames} frames", total=stage.steps)
+    with progress_bar(f"epoch {epoch + 1}/{config.epochs}, {stage.frames} frames", console) as on_step:
         for step in range(stage.steps):
             lr = config.lr * _schedule((epoch + step / stage.steps) / config.epochs, config)
             for group in optimizer.param_groups:
@@ -212,7 +211,7 @@ def _train_epoch(
             fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
-            bar.update(task, advance=1)
+            on_step(step + 1, stage.steps)
     mean = _reduced(fabric, torch.tensor(total / (stage.steps * own)), "mean")
     return mean.item(), lr, waited_s
 
@@ -372,16 +371,3 @@ def _log(folder: Path, row: dict[str, float]) -> None:
         for key, value in row.items():
             if key != "epoch":
                 writer.add_scalar(key, value, epoch)
-
-
-def _progress(console: Console, *, enabled: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not enabled,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
@@ -76,6 +76,12 @@ def _flags(intervals: Intervals, frames: int) -> NDArray[np.bool_]:
     for first, end in intervals:
         flags[first:end] = True
     return flags
+
+
+def intervals_of(flags: Sequence[bool] | NDArray[np.bool_]) -> Intervals:
+    """Runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return tuple((int(first), int(end)) for first, end in edges.reshape(-1, 2))
 
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:

@@ -5,7 +5,6 @@ Parameter names are torchvision's, so that public weights load key by key; torch
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stan_edge.errors import CheckpointError
+from stan_train.checkpoint import read_state_dict
 
 FEATURES = 2048
 """Length of a frame's feature vector."""
@@ -108,7 +106,7 @@ def load_resnet50(path: Path | None, seed: int = 0) -> ResNet50:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     if path is not None:
-        tensors = _read_tensors(path)
+        tensors = read_state_dict(path, "a ResNet-50 .pth or .safetensors")
         _check(path, model.state_dict(), tensors)
         backbone = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
         fits = all(key in tensors and tensors[key].shape == value.shape for key, value in _head(model).items())
@@ -118,23 +116,6 @@ def load_resnet50(path: Path | None, seed: int = 0) -> ResNet50:
 
 def _head(model: ResNet50) -> dict[str, Tensor]:
     return {f"fc.{key}": value for key, value in model.fc.state_dict().items()}
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"There is no weights file at {path}; give the path of a ResNet-50 .pth or .safetensors.")
-    try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first_line = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"{path} holds no plain tensors ({first_line}); save its state dict with torch.save or safetensors."
-        ) from error
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path} is not a state dict; give a file of named tensors.")
-    return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
 def _check(path: Path, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:

@@ -71,7 +71,7 @@ def candidate_windows(clips: Sequence[CachedClip], classes: Sequence[str], spec:
     """All windows on a grid of 0.2 s whose label is known.
 
     Raises:
-        ConfigError: a clip's label is not one of `classes`, or no clip shows one of them.
+        ConfigError: a clip's label is not one of `classes`.
     """
     found: list[tuple[int, float, int]] = []
     nothing = classes.index(BACKGROUND) if BACKGROUND in classes else LEFT_OUT
@@ -86,18 +86,21 @@ def candidate_windows(clips: Sequence[CachedClip], classes: Sequence[str], spec:
         own = classes.index(cached.clip.label)
         labels = window_labels(cached.important[index], cached.ignored[index], own, nothing)
         found += [(number, start, label) for start, label in zip(starts, labels, strict=True) if label != LEFT_OUT]
-    windows = Windows(
+    return Windows(
         np.array([row[0] for row in found], np.int64),
         np.array([row[1] for row in found], np.float64),
         np.array([row[2] for row in found], np.int64),
     )
+
+
+def require_every_class(windows: Windows, classes: Sequence[str], spec: InputSpec) -> None:
+    """Raises ConfigError when no window shows one of the classes."""
     for c, name in enumerate(classes):
         if not (windows.label == c).any():
             raise ConfigError(
                 f"No window shows {name!r}; add clips of it, mark its frames over at least a quarter of a window "
                 f"({spec.window_s:g} s), or leave the class out."
             )
-    return windows
 
 
 def thinned_labels(clip: NDArray[np.int64], labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

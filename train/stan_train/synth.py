@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
-from stan_train.manifest import REGION_SIDECAR, Clip, Intervals, write_manifest
+from stan_train.manifest import REGION_SIDECAR, Clip, intervals_of, write_manifest
 from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
 
 DATASET = "synthetic"
@@ -146,13 +146,8 @@ def _rows(orders: Sequence[_Order]) -> Iterator[Clip]:
             frames=len(important),
             width_px=order.options.size_px[0],
             height_px=order.options.size_px[1],
-            important=_intervals(important),
+            important=intervals_of(important),
             ignored=(),
             region="sidecar",
             crop=None,
         )
-
-
-def _intervals(flags: NDArray[np.bool_]) -> Intervals:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return tuple((int(first), int(end)) for first, end in edges.reshape(-1, 2))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stan_edge.backends import Backend, open_backend
 from stan_edge.bundle import CONTRACT, methods_of, open_bundle
@@ -31,6 +30,7 @@ from stan_train.evaluate.predictions import predict
 from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
 from stan_train.fit import FitConfig
 from stan_train.manifest import Clip, read_manifest, write_manifest
+from stan_train.progress import progress_bar
 from stan_train.resnet import load_resnet50
 from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
@@ -148,7 +148,7 @@ def _draw(folder: Path, options: GridOptions, console: Console) -> dict[str, tup
     }
     parts = {}
     for name, what in wanted.items():
-        with _bar(f"{name} clips", console) as on_clip:
+        with progress_bar(f"{name} clips", console) as on_clip:
             parts[name] = read_manifest(synthesise(folder / name, what, options.workers, on_clip))
     some = sorted(parts["train"], key=lambda clip: clip.group)[: options.calibration_clips]
     write_manifest(folder / "calibration.csv", some)
@@ -160,7 +160,7 @@ def _features(parts: dict[str, tuple[Clip, ...]], folder: Path, options: GridOpt
     resnet = load_resnet50(options.resnet)
     total = sum(len(parts[name]) for name in ("train", "short", "long"))
     found: dict[str, list[object]] = {}
-    with _bar("features", console) as on_clip:
+    with progress_bar("features", console) as on_clip:
         done = 0
         for name in ("train", "short", "long"):
             for clip in parts[name]:
@@ -203,7 +203,7 @@ def _stan(
         opened = open_bundle(bundle)
     found = {}
     for name in ("short", "long"):
-        with _bar(f"{name} sequences", console) as on_clip:
+        with progress_bar(f"{name} sequences", console) as on_clip:
             done = iter(range(1, len(parts[name]) + 1))
             seen = predict(opened, parts[name], methods, backend, lambda: on_clip(next(done), len(parts[name])))  # noqa: B023
         found[name] = measure("STAN", [(opened.contract, seen.done)], methods)
@@ -212,11 +212,3 @@ def _stan(
 
 def _windows(results: list[Result]) -> int:
     return max(result.classification.windows for result in results if result.classification)
-
-
-@contextmanager
-def _bar(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stan_edge.contract import InputSpec, RegionKind, View
 from stan_edge.errors import CheckpointError, ConfigError
@@ -27,9 +25,11 @@ from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall
 from stan_train.folds import Fold, grouped_k_fold, leave_one_subject_out, ntu_cross_subject, split_validation
 from stan_train.manifest import BACKGROUND, Clip, read_manifest, write_manifest
 from stan_train.model import Stan, variant
+from stan_train.progress import progress_bar
 from stan_train.sampling import (
     Windows,
     candidate_windows,
+    require_every_class,
     sampling_weights,
     segment_index,
     thinned,
@@ -39,7 +39,7 @@ from stan_train.synth import DATASET as DRAWN
 from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
 
-CALIBRATION_WINDOWS = 200
+CALIBRATION_WINDOWS = 60
 FRAMES = 20
 VAL_WINDOWS = 3
 """Validation windows of each clip and label."""
@@ -137,6 +137,8 @@ def train(
     validation = _training_set(
         cached["validation"], classes, spec, model.background_share, fit_config, most=VAL_WINDOWS
     )
+    if not len(validation.windows):
+        raise ConfigError("The clips held out for validation show nothing that is known; hold out others with --val.")
     console.print(
         f"classes: {', '.join(classes)}; {len(training.windows)} windows, {len(validation.windows)} to validate"
     )
@@ -273,7 +275,10 @@ def _training_set(
         windows = Windows(np.arange(len(clips)), np.zeros(len(clips)), labels)
     else:
         windows = candidate_windows(clips, classes, spec)
-        windows = windows if most is None else thinned(windows, most)
+        if most is None:
+            require_every_class(windows, classes, spec)
+        else:
+            windows = thinned(windows, most)
     background = classes.index(BACKGROUND) if BACKGROUND in classes else -1
     return TrainingSet(clips, windows, sampling_weights(windows, clips, background, share), classes)
 
@@ -340,23 +345,15 @@ def save_calibration(path: Path, training: TrainingSet, spec: InputSpec, config:
 
 
 def _drawn(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
-    with _bar(f"drawing {clips} clips", console) as on_clip:
+    with progress_bar(f"drawing {clips} clips", console) as on_clip:
         manifest = synthesise(folder, SynthOptions(clips, seed), workers, on_clip)
     return read_manifest(manifest)
 
 
 def _cached(clips: Sequence[Clip], folder: Path, workers: int, what: str, console: Console) -> list[CachedClip]:
-    with _bar(f"decoding {len(clips)} {what} clips", console) as on_clip:
+    with progress_bar(f"decoding {len(clips)} {what} clips", console) as on_clip:
         cached, refused = build_cache(clips, folder, workers, on_clip)
     for refusal in refused:
-        console.print(f"left out: {refusal.reason}", style="yellow", highlight=False, markup=False)
+        console.print(f"left out: {refusal.reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{what}: {len(cached)} clips" + (f", {len(refused)} left out" if refused else ""))
     return cached
-
-
-@contextmanager
-def _bar(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

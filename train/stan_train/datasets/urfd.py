@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 
 from stan_edge.sources import Crop
 from stan_train.datasets.files import UNKNOWN, Facts, Refusal, clip_of, not_here, open_video, videos
 from stan_train.datasets.urfd_labels import FALLING, NOT_LYING, read_labels
-from stan_train.manifest import BACKGROUND, Clip, Intervals
+from stan_train.manifest import BACKGROUND, Clip, intervals_of
 
 DATASET = "urfd"
 READ_TOO = ("urfall-cam0-falls.csv", "urfall-cam0-adls.csv")
@@ -77,16 +76,6 @@ def _read_clip(path: Path, name: str, labels: Mapping[int, int] | None) -> Clip 
         return Refusal(path, f"{TABLE} labels frame {max(labels)}, outside the clip's {found.frames} frames")
     marks = [labels.get(number) for number in range(1, found.frames + 1)]
     facts = Facts(DATASET, "falling", UNKNOWN, name, "cam0", COLOR)
-    important = _runs([mark == FALLING for mark in marks])
-    ignored = _runs([mark not in (FALLING, NOT_LYING) for mark in marks])
+    important = intervals_of([mark == FALLING for mark in marks])
+    ignored = intervals_of([mark not in (FALLING, NOT_LYING) for mark in marks])
     return clip_of(path, found, facts, important=important, ignored=ignored)
-
-
-def _runs(flags: list[bool]) -> Intervals:
-    runs, at = [], 0
-    for flag, run in groupby(flags):
-        end = at + len(list(run))
-        if flag:
-            runs.append((at, end))
-        at = end
-    return tuple(runs)
