@@ -122,7 +122,7 @@ def test_a_class_of_one_person_cannot_be_left_out_and_broken_clips_are_named(sta
     refused = stan_edge("train", "-o", tmp_path / "run", "--data", alone, "--folds", "subjects", *QUICK)
     assert refused.returncode == 2
     assert "Only subject 'person-1' shows class 'falling'" in refused.stderr
-    broken = make_clip(tmp_path / "broken.mp4", [60] * 24, group="person-9")
+    broken = make_clip(tmp_path / "broken.mp4", [60] * 24, group="person-0")
     broken.path.write_bytes(b"not a video")
     some = tmp_path / "some.csv"
     write_manifest(some, [*read_manifest(manifest), broken])

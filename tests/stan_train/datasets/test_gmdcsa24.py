@@ -64,7 +64,7 @@ def test_fall_becomes_important_and_what_follows_is_ignored(make: Make, scanned:
     found = scanned()
     assert (found.format, found.refusals) == ("gmdcsa24", ())
     adl, fall = found.clips
-    assert (fall.label, fall.important, fall.ignored) == ("falling", ((12, 37),), ((37, 55),))
+    assert (fall.label, fall.important, fall.ignored) == ("falling", ((12, 30),), ((30, 55),))
     assert (adl.label, adl.important, adl.ignored, adl.fps) == ("background", (), (), 15)
     assert {clip.subject for clip in found.clips} == {clip.group for clip in found.clips} == {"subject-7"}
 
@@ -72,10 +72,10 @@ def test_fall_becomes_important_and_what_follows_is_ignored(make: Make, scanned:
 @pytest.mark.parametrize(
     ("classes", "important", "ignored"),
     [
-        ("Falling (BW)[0 to 1]; Falling (SW)[1 to 6]", ((0, 10), (10, 35)), ((35, 60),)),
-        ("Falling (BW)[1 to 4]; Walking[5 to 6]", ((10, 35),), ((35, 40),)),  # got up
+        ("Falling (BW)[0 to 1]; Falling (SW)[1 to 6]", ((0, 10), (10, 28)), ((28, 60),)),
+        ("Falling (BW)[1 to 4]; Walking[5 to 6]", ((10, 28),), ((28, 40),)),  # got up
         ("Falling (BW)[5 to 6.9]", ((50, 60),), ()),  # the table's times are rough
-        ("Falling (BW)[3 to 4]", ((30, 55),), ((55, 60),)),  # nothing follows: lies until the end
+        ("Falling (BW)[3 to 4]", ((30, 48),), ((48, 60),)),  # nothing follows: lies until the end
     ],
 )
 def test_intervals_of_falls(make: Make, scanned: ScanFolder, tmp_path: Path, classes, important, ignored):
