@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,16 @@ from stan_edge.person import NOBODY
 from stan_edge.sources import open_source
 from stan_edge.views import PlainView, apply_view, cut_square, place_square
 from stan_export.calibrate import ScoredWindows, choose, shown_classes
-from stan_train.baselines import Baseline, Kind, dense_frame_scores, dense_windows, fit_baseline, frame_scores, predict
+from stan_train.baselines import (
+    Baseline,
+    BaselineFit,
+    Kind,
+    dense_frame_scores,
+    dense_windows,
+    fit_baseline,
+    frame_scores,
+    predict,
+)
 from stan_train.evaluate.intervals import Unit
 from stan_train.evaluate.paper import Result
 from stan_train.evaluate.scores import ClipFrames, ClipVerdicts, FrameReport, classify, frame_figures
@@ -33,9 +42,10 @@ BaselineMethod = Literal["vanilla", "smoothgrad", "gradcam"]
 METHODS: tuple[BaselineMethod, ...] = ("vanilla", "smoothgrad", "gradcam")
 COPIES = 8
 """Noisy copies for SmoothGrad, as many as STAN's graph takes."""
-WINDOWS_A_CLIP = 3
+WINDOWS_A_CLIP = 2
 """Training windows of each clip and label."""
 VAL_SHARE = 0.2
+FIT = BaselineFit(epochs=25, patience=5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +154,9 @@ def baseline_result(kind: Kind, view: BaselineView, data: BaselineData, seed: in
     windows = windows.only(thinned_labels(windows.clip, windows.labels, WINDOWS_A_CLIP))
     features = windows.features([clip.of(view) for clip in data.train])
     _, val = split_validation(train_clips, VAL_SHARE, seed)
-    model = fit_baseline(kind, features, windows.labels, np.isin(windows.clip, val), len(data.classes))
+    model = fit_baseline(
+        kind, features, windows.labels, np.isin(windows.clip, val), len(data.classes), replace(FIT, seed=seed)
+    )
     short = _cut([clip.clip for clip in data.short], data.classes, data.spec, data.hop_s)
     seen = short.only(short.labels != LEFT_OUT)
     probabilities = predict(model, seen.features([clip.of(view) for clip in data.short]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from stan_train.baselines import Kind
 from stan_train.evaluate.measure import measure
 from stan_train.evaluate.paper import Result, data_notes, tables_of
 from stan_train.evaluate.predictions import predict
-from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
+from stan_train.evaluate.report import Table, print_tables, to_csv, to_json, to_markdown
 from stan_train.fit import FitConfig
 from stan_train.manifest import Clip, read_manifest, write_manifest
 from stan_train.progress import progress_bar
@@ -74,33 +74,48 @@ def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
     clock = _Clock(console, options)
     with clock.step("drawing clips"):
         parts = _draw(out / "clips", options, console)
-    results = []
     with clock.step("features of ResNet-50"):
         data = _features(parts, out / "features", options, console)
+    backend = open_backend()
+    results: list[Result] = []
+    for stan_view in STAN_VIEWS:
+        with clock.step(f"STAN {stan_view}"):
+            results.append(_stan(out / f"stan-{stan_view}", stan_view, parts, options, backend, console))
+        _write(out, results, parts, options, command, clock.minutes)
     for kind in KINDS:
         for view in BASELINE_VIEWS:
             with clock.step(f"{kind.upper()} {view}"):
                 results.append(baseline_result(kind, view, data, options.seed))
-    backend = open_backend()
-    for stan_view in STAN_VIEWS:
-        with clock.step(f"STAN {stan_view}"):
-            results.append(_stan(out / f"stan-{stan_view}", stan_view, parts, options, backend, console))
+            _write(out, results, parts, options, command, clock.minutes)
+    print_tables(console, _write(out, results, parts, options, command, clock.minutes))
+    console.print(f"written: {out}", markup=False, highlight=False)
+    return tuple(results)
+
+
+def _write(
+    out: Path,
+    results: Sequence[Result],
+    parts: dict[str, tuple[Clip, ...]],
+    options: GridOptions,
+    command: str,
+    minutes: float,
+) -> tuple[Table, ...]:
+    """Write the tables of what is done so far, so that a killed run has shown something."""
+    total = len(STAN_VIEWS) + len(KINDS) * len(BASELINE_VIEWS)
     notes = (
         f"STAN: stan-t, {options.epochs} epochs of {options.epoch_windows} windows on {options.train_clips} clips, "
         + ("from random weights" if options.init is None else f"started from {options.init.name}")
         + f". ResNet-50: {'random weights' if options.resnet is None else options.resnet.name}, {FEATURE_PX} px; the "
         f"baselines learn from the same clips. Long sequences: {options.long_clips} clips of 394 frames. Blend is the "
-        f"paper's global+local. Took {clock.minutes:.0f} minutes.",
+        f"paper's global+local. {len(results)} of {total} rows in {minutes:.0f} minutes.",
         *data_notes([*parts["short"], *parts["long"]], ACTIVITIES, _windows(results), command),
     )
     found = tables_of(results, notes)
-    print_tables(console, found)
     (out / "tables.md").write_text(to_markdown(found), encoding="utf-8")
     (out / "tables.csv").write_text(to_csv(found), encoding="utf-8")
     whole = {"command": command, "options": asdict(options), "tables": to_json(found)}
     (out / "results.json").write_text(json.dumps(whole, indent=1, default=str) + "\n", encoding="utf-8")
-    console.print(f"written: {out}", markup=False, highlight=False)
-    return tuple(results)
+    return found
 
 
 class _Clock:
@@ -210,5 +225,5 @@ def _stan(
     return replace(found["short"], long=found["long"].long, copied=found["long"].copied)
 
 
-def _windows(results: list[Result]) -> int:
+def _windows(results: Sequence[Result]) -> int:
     return max(result.classification.windows for result in results if result.classification)
