@@ -209,6 +209,8 @@ def _stan(
         )
     bundle = home / "bundle"
     if not bundle.is_dir():
+        # the real calibration follows; the export's first one would explain its windows for nothing
+        (home / "calibration.npz").unlink(missing_ok=True)
         export(home / "checkpoint.safetensors", bundle, None)
         seal(bundle, read_contract(bundle / CONTRACT).model_copy(update={"hop_s": HOP_S}))
     opened = open_bundle(bundle)
