@@ -86,8 +86,7 @@ def build_cache(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.part-*"):
-            shutil.rmtree(left)
+        _remove_parts(folder)
     except OSError as error:
         raise ConfigError(f"--cache {folder}: cannot be written ({error}); choose another folder.") from error
     jobs = [_Job(clip, folder) for clip in clips]
@@ -100,6 +99,8 @@ def build_cache(
             on_clip(done, len(jobs))
             if reason == _DISK_FULL:
                 pool.terminate()
+                pool.join()
+                _remove_parts(folder)
                 raise ConfigError(
                     f"--cache {folder}: the disk is full after {done - 1} of {len(jobs)} clips; free some space or "
                     "choose another folder, and run the command again: it goes on where it stopped."
@@ -108,6 +109,12 @@ def build_cache(
                 reasons[number] = reason
     refused = [Refusal(clips[number], reason) for number, reason in sorted(reasons.items())]
     return [open_cached(clip, folder) for number, clip in enumerate(clips) if number not in reasons], refused
+
+
+def _remove_parts(folder: Path) -> None:
+    """What killed processes left half-written."""
+    for left in folder.glob("*.part-*"):
+        shutil.rmtree(left)
 
 
 def open_cached(clip: Clip, folder: Path) -> CachedClip:
