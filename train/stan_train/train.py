@@ -115,14 +115,11 @@ def train(
     with fabric.rank_zero_first():  # the others find clips drawn and cached
         parts = _parts(out, data, fit_config.seed, machine.workers, console)
         classes = _classes(parts.train)
+        network = _network(model, len(classes), fit_config.seed)  # weights that do not fit are refused before decoding
         cached = {
             name: _cached(clips, machine.cache or out / "cache", machine.workers, name, console)
             for name, clips in (("training", parts.train), ("validation", parts.val))
         }
-    torch.manual_seed(fit_config.seed)
-    network = Stan(variant(model.model, len(classes)))
-    if model.init:
-        load_pretrained(network, model.init)
     spec = InputSpec(
         frames=FRAMES,
         window_s=_median_duration_s(parts.train) if fit_config.whole_clips else model.window_s,
@@ -190,6 +187,14 @@ def _fabric(machine: MachineOptions) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _network(model: ModelOptions, classes: int, seed: int) -> Stan:
+    torch.manual_seed(seed)
+    network = Stan(variant(model.model, classes))
+    if model.init:
+        load_pretrained(network, model.init)
+    return network
 
 
 @dataclass(frozen=True)
