@@ -18,6 +18,7 @@ from stan_edge.bundle import Bundle, open_bundle
 from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
+from stan_edge.parity import require_parity
 from stan_export.calibrate import still_scores
 from stan_export.calibration_report import print_report
 from stan_export.decide import Recordings, calibrated_contract, decide
@@ -89,6 +90,8 @@ def record(
 ) -> Recordings:
     """Run all clips through the bundle."""
     explainers = [Explainer(bundle, backend, method) for method in methods]
+    for explainer in explainers:
+        require_parity(bundle, backend, explainer)
     still: dict[Method, list[NDArray[np.float32]]] = {method: [] for method in methods}
     done = []
     with Progress(console=console, transient=True) as progress:

@@ -13,7 +13,6 @@ from stan_train.baselines import (
     BaselineFit,
     Kind,
     Method,
-    dense_frame_scores,
     fit_baseline,
     frame_scores,
     predict,
@@ -71,7 +70,7 @@ def test_the_frames_that_tell_the_class_score_highest(kind: Kind, method: Method
     features, labels = _clips(40, seed=1)
     scores = np.mean(
         [
-            frame_scores(fitted[kind], clip, 1, method, 10)
+            frame_scores(fitted[kind], clip[None], 1, method, 10)[0]
             for clip, label in zip(features, labels, strict=True)
             if label
         ],
@@ -95,8 +94,8 @@ def test_the_same_seed_gives_the_same_model(kind: Kind, data: tuple[np.ndarray, 
 @pytest.mark.parametrize(("kind", "method"), SCORED)
 def test_scores_repeat_and_are_not_negative(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
     clip = _clips(2, seed=3)[0][1]
-    scores = frame_scores(fitted[kind], clip, 1, method, 5)
-    np.testing.assert_array_equal(scores, frame_scores(fitted[kind], clip, 1, method, 5))
+    scores = frame_scores(fitted[kind], clip[None], 1, method, 5)[0]
+    np.testing.assert_array_equal(scores, frame_scores(fitted[kind], clip[None], 1, method, 5)[0])
     assert (scores >= 0).all()
     assert scores.max() > 0
 
@@ -114,7 +113,7 @@ def test_vanilla_is_the_slope_of_the_logit(kind: Kind) -> None:
             nudge[t, d] = step
             both = model(torch.stack([picture + nudge, picture - nudge]))[:, 2].detach()
             slopes[t, d] = float(both[0] - both[1]) / (2 * step)
-    np.testing.assert_allclose(frame_scores(model, clip, 2, "vanilla"), np.abs(slopes).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(frame_scores(model, clip[None], 2, "vanilla")[0], np.abs(slopes).mean(1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,8 +128,8 @@ def test_a_linear_model_scores_by_its_weights() -> None:
     model = _exact("fcl")
     weights = model.state_dict()["network.fc.weight"][1].view(4, 12).abs().mean(1).numpy()
     clip = np.random.default_rng(1).normal(2, 3, (4, 12))
-    np.testing.assert_allclose(frame_scores(model, clip, 1, "vanilla"), weights, rtol=1e-12)
-    np.testing.assert_allclose(frame_scores(model, clip, 1, "smoothgrad"), weights, rtol=1e-12)
+    np.testing.assert_allclose(frame_scores(model, clip[None], 1, "vanilla")[0], weights, rtol=1e-12)
+    np.testing.assert_allclose(frame_scores(model, clip[None], 1, "smoothgrad")[0], weights, rtol=1e-12)
 
 
 def test_smoothgrad_is_the_mean_gradient_of_noisy_pictures() -> None:
@@ -144,7 +143,7 @@ def test_smoothgrad_is_the_mean_gradient_of_noisy_pictures() -> None:
         model(noisy[None])[0, 1].backward()  # type: ignore[no-untyped-call]
         gradients.append(noisy.grad)
     expected = torch.stack(gradients).mean(0).abs().mean(1).numpy()  # type: ignore[arg-type]
-    np.testing.assert_allclose(frame_scores(model, clip, 1, "smoothgrad", copies=3), expected, rtol=1e-10)
+    np.testing.assert_allclose(frame_scores(model, clip[None], 1, "smoothgrad", copies=3)[0], expected, rtol=1e-10)
 
 
 def test_gradcam_follows_its_formula() -> None:
@@ -169,7 +168,7 @@ def test_gradcam_follows_its_formula() -> None:
         nudge[at] = 1e-7
         slopes[at] = (logit(maps + nudge) - logit(maps - nudge)) / 2e-7
     expected = np.maximum((slopes.mean((1, 2))[:, None, None] * maps).sum(0), 0).mean(1)
-    scores = frame_scores(model, clip, 1, "gradcam")
+    scores = frame_scores(model, clip[None], 1, "gradcam")[0]
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
@@ -200,43 +199,13 @@ def test_training_stops_when_validation_gets_no_better() -> None:
     assert -np.log(picked).mean() <= -np.log(first).mean() + 1e-6
 
 
-@pytest.mark.parametrize("length", [1, 5, 23, 24, 25, 100])
-@pytest.mark.parametrize(("tick", "hop"), [(1, 1), (3, 2), (3, 8)])
-def test_every_frame_of_a_long_sequence_is_scored(length: int, tick: int, hop: int) -> None:
-    """A linear model whose weights mark the place in the window: the mean place of a frame over its windows."""
-    model = Baseline("fcl", FRAMES, 4, classes=2).double()
-    with torch.no_grad():
-        model.network.fc.weight.copy_(torch.arange(1.0, FRAMES + 1).repeat_interleave(4).expand(2, -1))
-    scores = dense_frame_scores(model, np.ones((length, 4)), 1, "vanilla", tick, hop)
-    total, count = np.zeros(length), np.zeros(length)
-    for phase in range(min(tick, length)):
-        own = [i for i in range(length) if i % tick == phase]
-        last = max(len(own) - FRAMES, 0)
-        for start in {*range(0, last, hop), last}:
-            for place in range(FRAMES):
-                frame = own[min(start + place, len(own) - 1)]
-                total[frame] += place + 1
-                count[frame] += 1
-    assert scores.shape == (length,)
-    assert count.min() >= 1
-    np.testing.assert_allclose(scores, total / count)
-
-
 @pytest.mark.parametrize(("kind", "method"), SCORED)
-def test_a_sequence_of_one_window_scores_as_the_clip(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
-    clip = _clips(2, seed=3)[0][1]
-    spread = np.repeat(clip, 3, axis=0)  # three source frames for every frame of training
-    scores = dense_frame_scores(fitted[kind], spread, 1, method, tick=3, copies=5)
-    expected = np.repeat(frame_scores(fitted[kind], clip, 1, method, 5), 3)
-    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6 * expected.max())
-
-
-def test_dense_scores_find_the_event_in_a_long_sequence(fitted: dict[str, Baseline]) -> None:
-    clips, _ = _clips(10, seed=4)
-    quiet = clips[:, :3].reshape(-1, FEATURES)  # 30 frames without what tells the class
-    sequence = np.concatenate([quiet, clips[1, TOLD], quiet])
-    scores = dense_frame_scores(fitted["cnn"], sequence, 1, "gradcam", tick=1, hop=1)
-    assert set(np.argsort(scores)[-3:]) == {30, 31, 32}
+def test_clips_are_scored_each_by_itself(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
+    clips = _clips(40, seed=3)[0]  # more than go through the network at a time
+    scores = frame_scores(fitted[kind], clips, 1, method, 5)
+    assert scores.shape == (40, FRAMES)
+    alone = np.stack([frame_scores(fitted[kind], clip[None], 1, method, 5)[0] for clip in clips[[0, 35]]])
+    np.testing.assert_allclose(scores[[0, 35]], alone, rtol=1e-3, atol=1e-6 * scores.max())
 
 
 @pytest.mark.parametrize(
@@ -266,21 +235,15 @@ def test_wrong_training_data_is_refused(change: dict[str, object], message: str)
 def test_wrong_questions_are_refused(fitted: dict[str, Baseline]) -> None:
     clip = _clips(2, seed=3)[0][1]
     with pytest.raises(ConfigError, match="fcl has none"):
-        frame_scores(fitted["fcl"], clip, 1, "gradcam")
+        frame_scores(fitted["fcl"], clip[None], 1, "gradcam")
     with pytest.raises(ConfigError, match="No method is called 'shap'"):
-        frame_scores(fitted["fcl"], clip, 1, "shap")  # type: ignore[arg-type]
+        frame_scores(fitted["fcl"], clip[None], 1, "shap")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Class 2 does not exist"):
-        frame_scores(fitted["fcl"], clip, 2, "vanilla")
-    with pytest.raises(ConfigError, match="dense_frame_scores"):
-        frame_scores(fitted["fcl"], clip[:5], 1, "vanilla")
+        frame_scores(fitted["fcl"], clip[None], 2, "vanilla")
+    with pytest.raises(ConfigError, match="cut longer sequences"):
+        frame_scores(fitted["fcl"], clip[None, :5], 1, "vanilla")
     with pytest.raises(ConfigError, match="noisy copy"):
-        frame_scores(fitted["cnn"], clip, 1, "smoothgrad", copies=0)
-    with pytest.raises(ConfigError, match="tick 0"):
-        dense_frame_scores(fitted["cnn"], clip, 1, "vanilla", tick=0)
-    with pytest.raises(ConfigError, match="hop 9"):
-        dense_frame_scores(fitted["cnn"], clip, 1, "vanilla", tick=1, hop=9)
-    with pytest.raises(ConfigError, match="no sequence"):
-        dense_frame_scores(fitted["cnn"], clip[:0], 1, "vanilla", tick=1)
+        frame_scores(fitted["cnn"], clip[None], 1, "smoothgrad", copies=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

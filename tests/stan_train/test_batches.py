@@ -48,6 +48,35 @@ def test_pictures_belong_to_their_labels(data: TrainingSet, input_spec: InputSpe
         assert all(label == 1 for label, level in zip(labels, levels, strict=True) if level.min() > 130)
 
 
+def test_a_window_at_another_speed_still_shows_what_it_is_drawn_for(
+    cached: list[CachedClip], input_spec: InputSpec
+) -> None:
+    """Ten dark seconds, and light from the fourth to the sixth."""
+    important = np.zeros(100, bool)
+    important[40:60] = True
+    levels = np.where(important, 230, 20).astype(np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (100, 48, 64, 3))
+    clip = replace(
+        cached[0],
+        clip=replace(cached[0].clip, label="falling", important=((40, 60),), frames=100),
+        frames=frames,
+        boxes=np.full((100, 4), np.nan, np.float32),
+        times_s=np.arange(100) / 10,
+        important=important,
+        ignored=np.zeros(100, bool),
+    )
+    windows = candidate_windows([clip], CLASSES, input_spec)
+    near = windows.start_s < 2.6  # the last background windows before the light
+    weights = np.where(near & (windows.start_s > 1.5) & (windows.label == 0), 1.0, 0.0)
+    some = TrainingSet([clip], windows, weights / weights.sum(), CLASSES)
+    plain = AugmentConfig(narrower=0, region_lost=0, replaced_background=0, blur=0, noise=0, gray=0)
+    batches = MicroBatches(some, input_spec, plain, size=3, seed=7, whole_clips=False)
+    for micro in range(20):
+        pictures, labels = batches[(0, micro, 20)]
+        assert (labels == 0).all()
+        assert pictures.float().mean((1, 3, 4, 5)).max() < 90
+
+
 def test_validation_shows_the_window_itself(data: TrainingSet, input_spec: InputSpec) -> None:
     lit = int(np.flatnonzero((data.windows.label == 1) & (data.windows.start_s == 0))[0])
     whole = validation_windows(data, input_spec, lit, 20, whole_clips=False)

@@ -15,22 +15,17 @@ from stan_edge.attribution import gate, importance
 from stan_edge.bundle import file_digest
 from stan_edge.contract import InputSpec, MethodSpec
 from stan_edge.person import NOBODY
+from stan_edge.records import FrameScore, WindowResult
 from stan_edge.sources import open_source
 from stan_edge.views import PlainView, apply_view, cut_square, place_square
+from stan_edge.windows import hop_ticks
 from stan_export.calibrate import ScoredWindows, choose, shown_classes
-from stan_train.baselines import (
-    Baseline,
-    BaselineFit,
-    Kind,
-    dense_frame_scores,
-    dense_windows,
-    fit_baseline,
-    frame_scores,
-    predict,
-)
+from stan_export.smoothgrad import SAMPLES
+from stan_train.baselines import Baseline, BaselineFit, Kind, Method, fit_baseline, frame_scores, predict
 from stan_train.evaluate.intervals import Unit
 from stan_train.evaluate.paper import Result
 from stan_train.evaluate.scores import ClipFrames, ClipVerdicts, FrameReport, classify, frame_figures
+from stan_train.evaluate.whole_clip import Scored, joined
 from stan_train.folds import split_validation
 from stan_train.manifest import BACKGROUND, Clip
 from stan_train.regions import person_tracker
@@ -38,10 +33,7 @@ from stan_train.resnet import ResNet50
 from stan_train.sampling import LEFT_OUT, thinned_labels, window_labels
 
 BaselineView = Literal["global", "local", "global+local"]
-BaselineMethod = Literal["vanilla", "smoothgrad", "gradcam"]
-METHODS: tuple[BaselineMethod, ...] = ("vanilla", "smoothgrad", "gradcam")
-COPIES = 8
-"""Noisy copies for SmoothGrad, as many as STAN's graph takes."""
+METHODS: tuple[Method, ...] = ("vanilla", "smoothgrad", "gradcam")
 WINDOWS_A_CLIP = 2
 """Training windows of each clip and label."""
 VAL_SHARE = 0.2
@@ -167,30 +159,31 @@ def baseline_result(kind: Kind, view: BaselineView, data: BaselineData, seed: in
     reports: dict[str, dict[str, FrameReport]] = {"short": {}, "long": {}}
     for method in METHODS if kind == "cnn" else ():
         spec = _calibrated(model, method, windows, features, data.classes)
-        shown = frames_of_windows(model, method, spec, seen, probabilities, view, data)
+        shown = _frames_of_windows(model, method, spec, seen, probabilities, view, data)
         activities = shown_classes(data.classes, BACKGROUND)
         reports["short"][method] = frame_figures(shown, activities)
-        whole = [_whole_clip(model, method, spec, clip, view, data) for clip in data.long]
-        reports["long"][method] = frame_figures([one for one in whole if one is not None], activities)
+        whole = [frames for clip in data.long for frames in _whole_clip(model, method, spec, clip, view, data)]
+        reports["long"][method] = frame_figures(whole, activities)
     classification = classify(verdicts, data.classes, BACKGROUND)
     return Result(f"{kind.upper()} (ResNet-50)", view, classification, reports["short"], reports["long"])
 
 
 def _raw(
-    model: Baseline, method: BaselineMethod, windows: _Windows, features: NDArray[np.float32]
+    model: Baseline, method: Method, labels: NDArray[np.int64], features: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    return np.stack(
-        [frame_scores(model, f, int(c), method, COPIES) for f, c in zip(features, windows.labels, strict=True)]
-    )
+    """Scores `[W, T]` of each window for its own label."""
+    scores = np.empty(features.shape[:2])
+    for label in np.unique(labels):
+        mine = labels == label
+        scores[mine] = frame_scores(model, features[mine], int(label), method, SAMPLES)
+    return scores
 
 
 def _calibrated(
-    model: Baseline, method: BaselineMethod, windows: _Windows, features: NDArray[np.float32], classes: Sequence[str]
+    model: Baseline, method: Method, windows: _Windows, features: NDArray[np.float32], classes: Sequence[str]
 ) -> MethodSpec:
     """Scale and thresholds chosen on training windows, by the same rule as STAN's."""
-    known = windows.labels != LEFT_OUT
-    windows, features = windows.only(known), features[known]
-    raw = _raw(model, method, windows, features).astype(np.float32)
+    raw = _raw(model, method, windows.labels, features).astype(np.float32)
     shown = shown_classes(classes, BACKGROUND)
     frames = features.shape[1]
     plain = MethodSpec(
@@ -212,9 +205,9 @@ def _calibrated(
     return choose(method, plain, scored, classes, BACKGROUND).spec
 
 
-def frames_of_windows(
+def _frames_of_windows(
     model: Baseline,
-    method: BaselineMethod,
+    method: Method,
     spec: MethodSpec,
     windows: _Windows,
     probabilities: NDArray[np.float32],
@@ -225,7 +218,7 @@ def frames_of_windows(
     nothing = data.classes.index(BACKGROUND)
     chosen = windows.labels != nothing
     windows, probabilities = windows.only(chosen), probabilities[chosen]
-    raw = _raw(model, method, windows, windows.features([clip.of(view) for clip in data.short]))
+    raw = _raw(model, method, windows.labels, windows.features([clip.of(view) for clip in data.short]))
     values = gate(importance(raw, spec), probabilities[:, [nothing]].astype(np.float64))
     found = []
     for c in np.unique(windows.clip):
@@ -238,28 +231,45 @@ def frames_of_windows(
 
 
 def _whole_clip(
-    model: Baseline, method: BaselineMethod, spec: MethodSpec, one: ClipFeatures, view: BaselineView, data: BaselineData
-) -> ClipFrames | None:
-    """Importance of every frame of a long clip, from overlapping windows of all phases."""
+    model: Baseline, method: Method, spec: MethodSpec, one: ClipFeatures, view: BaselineView, data: BaselineData
+) -> list[ClipFrames]:
+    """Importance of every frame of a long clip, from windows joined by the rules of the runtime's timeline."""
     clip = one.clip
-    if clip.label == BACKGROUND or not clip.important or spec.scale is None:
-        return None
-    features = one.of(view)
-    tick = max(round(clip.fps * data.spec.tick_s), 1)
-    hop = max(round(data.hop_s / data.spec.tick_s), 1)
-    raw = dense_frame_scores(model, features, data.classes.index(clip.label), method, tick, hop, COPIES)
-    windows = dense_windows(len(features), data.spec.frames, tick, hop)
-    says_nothing = predict(model, features[windows])[:, data.classes.index(BACKGROUND)]
-    total, count = np.zeros(len(features)), np.zeros(len(features))
-    np.add.at(total, windows, says_nothing[:, None])
-    np.add.at(count, windows, 1)
-    low, high = spec.scale
-    values = gate(np.clip((raw - low) / (high - low), 0.0, 1.0), total / count)
-    counted = ~clip.ignored_flags()[: len(values)]
-    return ClipFrames(
-        Unit(0, clip.group),
-        clip.label,
-        values[counted],
-        clip.important_flags()[: len(values)][counted],
-        spec.thresholds[clip.label],
+    if clip.label == BACKGROUND or not clip.important:
+        return []
+    windows = _cut([clip], data.classes, data.spec, data.hop_s)
+    features = windows.features([one.of(view)])
+    probabilities = predict(model, features).astype(np.float64)
+    own = np.full(len(features), data.classes.index(clip.label))
+    says_nothing = probabilities[:, [data.classes.index(BACKGROUND)]]
+    values = gate(importance(_raw(model, method, own, features), spec), says_nothing)
+    scored = [
+        Scored(_verdict(clip, number, index, said, data), scores)
+        for number, (index, said, scores) in enumerate(zip(windows.index, probabilities, values, strict=True))
+    ]
+    joint = joined(scored, clip.label, BACKGROUND, hop_ticks(data.spec, data.hop_s), clip.frames)
+    counted = ~clip.ignored_flags()
+    truth = clip.important_flags()[counted]
+    return [ClipFrames(Unit(0, clip.group), clip.label, joint[counted], truth, spec.thresholds[clip.label])]
+
+
+def _verdict(
+    clip: Clip, number: int, index: NDArray[np.int64], probabilities: NDArray[np.float64], data: BaselineData
+) -> WindowResult:
+    """What the runtime would have said of a window."""
+    best = int(probabilities.argmax())
+    start_s = float(index[0] / clip.fps)
+    return WindowResult(
+        camera=clip.name,
+        window=number,
+        t_start_s=start_s,
+        t_end_s=start_s + data.spec.window_s,
+        valid=True,
+        reason=None,
+        label=data.classes[best],
+        probability=float(probabilities[best]),
+        probabilities=dict(zip(data.classes, probabilities.tolist(), strict=True)),
+        frames=tuple(FrameScore(float(k / clip.fps), int(k), 0.0, False) for k in index),
+        person="none",
+        latency_ms=0.0,
     )

@@ -46,7 +46,7 @@ class Baseline(nn.Module):
         super().__init__()
         if kind not in get_args(Kind):
             raise ConfigError(f"No baseline is called {kind!r}; choose one of {', '.join(get_args(Kind))}.")
-        self.kind, self.frames = kind, frames
+        self.kind, self.frames, self.classes = kind, frames, classes
         networks: dict[str, type[_Fcl] | type[_Cnn] | type[_Lstm]] = {"fcl": _Fcl, "cnn": _Cnn, "lstm": _Lstm}
         self.network = networks[kind](frames, features, classes)
         self.register_buffer("mean", torch.zeros(features))
@@ -184,75 +184,32 @@ def predict(model: Baseline, features: Floats) -> NDArray[np.float32]:
 def frame_scores(
     model: Baseline, features: Floats, class_index: int, method: Method, copies: int = 50
 ) -> NDArray[np.float64]:
-    """Importance of each frame of one clip, features `[T, D]` -> raw scores `[T]`, none below 0.
+    """Importance of each frame of clips, features `[N, T, D]` -> raw scores `[N, T]`, none below 0.
 
     - `vanilla`: mean over D of |d logit / d P[t, :]|.
     - `smoothgrad`: the same of the gradient averaged over `copies` noisy P, sigma 0.15 of P's value range. The noise is
-      the same in every call, so that a result can be repeated.
+      the same for every clip and in every call, so that a result can be repeated.
     - `gradcam` (CNN only): on the rectified output of the convolution, `[32, T, D/4]`: ReLU of the sum of its maps,
       each weighted by its mean gradient; then the mean over D (Selvaraju et al., arXiv 1610.02391).
 
     Raises:
         ConfigError: the method does not exist for this kind, or the shape or the class does not fit the model.
     """
-    if features.ndim != 2 or len(features) != model.frames:
+    if features.ndim != 3 or features.shape[1] != model.frames:
         raise ConfigError(
             f"This model scores clips of {model.frames} frames, not features of shape {features.shape}; "
-            "score longer sequences with dense_frame_scores."
+            "cut longer sequences into windows."
         )
-    return _scores(model, model.standardise(features[None]), class_index, method, copies)[0]
-
-
-def dense_frame_scores(
-    model: Baseline,
-    features: Floats,
-    class_index: int,
-    method: Method,
-    tick: int,
-    hop: int = 5,
-    copies: int = 50,
-) -> NDArray[np.float64]:
-    """Importance of **every** frame of a long sequence, features `[L, D]` -> raw scores `[L]`.
-
-    The features of all L frames are cut into windows of T frames that lie `tick` source frames apart, as they did in
-    training (2 s, 20 frames, 30 frames a second: tick 3). Each phase 0..tick-1 has its own windows, so that no frame is
-    left out or copied from a neighbour; they start `hop` ticks apart, and the last one ends at the last frame. Where
-    windows overlap, a frame gets the mean. A sequence shorter than a window repeats its last frame, as in training.
-
-    Raises:
-        ConfigError: as `frame_scores`; or tick or hop below 1; or a hop that skips frames.
-    """
-    if tick < 1 or not 1 <= hop <= model.frames:
-        raise ConfigError(f"tick {tick} must be at least 1 and hop {hop} between 1 and {model.frames} ticks.")
-    if features.ndim != 2 or len(features) == 0:
-        raise ConfigError(f"Features of shape {features.shape} are no sequence [L, D]; give one row a frame.")
-    windows = dense_windows(len(features), model.frames, tick, hop)
-    total, count = np.zeros(len(features)), np.zeros(len(features))
-    for picked in _parts(windows, _CHUNK):
-        scores = _scores(model, model.standardise(features[picked]), class_index, method, copies)
-        np.add.at(total, picked, scores)
-        np.add.at(count, picked, 1)
-    return total / count
-
-
-def dense_windows(length: int, frames: int, tick: int, hop: int) -> NDArray[np.int64]:
-    """Source frames of every window, `[windows, frames]`."""
-    windows = []
-    for phase in range(min(tick, length)):
-        own = np.arange(phase, length, tick)
-        last = max(len(own) - frames, 0)
-        for start in [*range(0, last, hop), last]:
-            windows.append(own[np.minimum(np.arange(start, start + frames), len(own) - 1)])
-    return np.stack(windows)
+    if method not in get_args(Method):
+        raise ConfigError(f"No method is called {method!r}; choose one of {', '.join(get_args(Method))}.")
+    if not 0 <= class_index < model.classes:
+        raise ConfigError(f"Class {class_index} does not exist; this model has classes 0 to {model.classes - 1}.")
+    parts = [_scores(model, model.standardise(p), class_index, method, copies) for p in _parts(features, _CHUNK)]
+    return np.concatenate(parts)
 
 
 def _scores(model: Baseline, pictures: Tensor, class_index: int, method: Method, copies: int) -> NDArray[np.float64]:
     """P `[N, T, D]` -> `[N, T]`."""
-    if method not in get_args(Method):
-        raise ConfigError(f"No method is called {method!r}; choose one of {', '.join(get_args(Method))}.")
-    classes = model(pictures[:1]).shape[1]
-    if not 0 <= class_index < classes:
-        raise ConfigError(f"Class {class_index} does not exist; this model has classes 0 to {classes - 1}.")
     if method == "gradcam":
         if not isinstance(model.network, _Cnn):
             raise ConfigError(f"gradcam needs a convolution, {model.kind} has none; choose vanilla or smoothgrad.")

@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from stan_edge.contract import InputSpec
 from stan_train.augment import AugmentConfig, Shown, augment_window, plain_window
 from stan_train.cache import CachedClip
-from stan_train.sampling import Windows, segment_index, window_index
+from stan_train.manifest import BACKGROUND
+from stan_train.sampling import LEFT_OUT, Windows, segment_index, window_index, window_labels
 
 Number = tuple[int, int, int]
 """(epoch, micro-batch of the epoch, frames of each window)."""
+_TRIES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +67,7 @@ class MicroBatches(Dataset[tuple[Tensor, Tensor]]):
         if self._whole_clips:
             index = segment_index(cached, spec.frames, rng)
         else:
-            most = np.log(self._augment.speed)
-            speed = float(np.exp(rng.uniform(-most, most)))
-            # stretched around its middle, so that the activity stays inside
-            start_s = windows.start_s[number] + 0.5 * (1 - speed) * spec.window_s + rng.uniform(-0.1, 0.1)
-            index = window_index(cached, start_s, spec, speed=speed)
+            index = self._stretched(cached, float(windows.start_s[number]), int(windows.label[number]), rng)
         segment = spec.frames // frames
         index = index[np.arange(frames) * segment + rng.integers(0, segment, frames)]  # one frame of each segment
         return augment_window(
@@ -82,6 +80,20 @@ class MicroBatches(Dataset[tuple[Tensor, Tensor]]):
             room=lambda: self._room(rng),
         )
 
+    def _stretched(self, cached: CachedClip, start_s: float, label: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Kept frames `[T]` of a window at another speed, around its middle, that still shows what it is drawn for."""
+        spec, classes = self._spec, self._data.classes
+        own = classes.index(cached.clip.label)
+        nothing = classes.index(BACKGROUND) if BACKGROUND in classes else LEFT_OUT
+        most = np.log(self._augment.speed)
+        for _ in range(_TRIES):
+            speed = float(np.exp(rng.uniform(-most, most)))
+            moved_s = start_s + 0.5 * (1 - speed) * spec.window_s + rng.uniform(-0.1, 0.1)
+            index = window_index(cached, moved_s, spec, speed=speed)
+            if window_labels(cached.important[index][None], cached.ignored[index][None], own, nothing)[0] == label:
+                return index
+        return window_index(cached, start_s, spec)
+
     def _room(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         cached = self._data.clips[rng.integers(len(self._data.clips))]
         return cached.frames[rng.integers(len(cached.frames))]
@@ -89,8 +101,7 @@ class MicroBatches(Dataset[tuple[Tensor, Tensor]]):
 
 def shown(cached: CachedClip, index: NDArray[np.int64], *, masks: bool) -> Shown:
     """Kept frames of a clip, read from disk."""
-    # a memory map takes a sorted list fastest, and windows repeat frames only at their ends
-    pictures = np.stack([cached.frames[k] for k in index])
+    pictures = cached.frames[index]
     bodies = [cached.mask(int(k)) for k in index] if masks and cached.masks is not None else []
     empty = np.zeros(pictures.shape[1:3], bool)
     return Shown(

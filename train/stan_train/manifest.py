@@ -156,6 +156,8 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> Clip:
         )
         if not text("label"):
             raise ValueError("is empty")
+        if text("label") == BACKGROUND and clip.important and text("important"):
+            raise ValueError("background shows nothing important")
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{path}, line {line}: {column} {row[column]!r} is wrong ({error}); correct it.") from error
     return clip

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from stan_edge.contract import Contract, Method
 from stan_edge.explainer import PREDICTED, Explainer
-from stan_edge.sources import open_source
+from stan_edge.person import Region
+from stan_edge.sources import Frame, open_source
 from stan_edge.stream import Stream
 from stan_edge.windows import Window
-from stan_train.manifest import Clip
+from stan_train.manifest import Clip, Intervals
 from stan_train.regions import person_tracker
 from stan_train.sampling import LEFT_OUT, window_labels
 
@@ -54,17 +55,21 @@ class ClipWindows:
 
     def important_s(self) -> list[tuple[float, float]]:
         """When the clip's activity is visible, (start, end); the whole clip where nobody marked its frames."""
-        index, place = np.unique(self.frame_index, return_index=True)
-        times_s = self.frame_t_s.ravel()[place]
         marked = self.clip.important
         if marked is None:
             marked = ((0, self.clip.frames),) if self.clip.important_flags().any() else ()
+        return self.seconds_of(marked)
+
+    def seconds_of(self, intervals: Intervals) -> list[tuple[float, float]]:
+        """Intervals of frames as (start, end) in seconds of the stream."""
+        index, place = np.unique(self.frame_index, return_index=True)
+        times_s = self.frame_t_s.ravel()[place]
 
         def seconds(frame: int) -> float:
             beyond_s = max(frame - int(index[-1]), 0) / self.clip.fps
             return float(np.interp(frame, index, times_s)) + beyond_s
 
-        return [(seconds(first), seconds(end)) for first, end in marked]
+        return [(seconds(first), seconds(end)) for first, end in intervals]
 
 
 def replay(
@@ -73,6 +78,7 @@ def replay(
     contract: Contract,
     *,
     hop_s: float | None = None,
+    on_frame: Callable[[Frame, Region], None] | None = None,
     observe: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> ClipWindows:
     """Run a clip through the graphs of one bundle, window by window, as `stan-edge run` would.
@@ -83,6 +89,7 @@ def replay(
     Args:
         explainers: one for each method wanted, at least one.
         hop_s: distance between windows; the contract's by default.
+        on_frame: is given every frame with the person's region.
         observe: is given the network's input [P, T, S, S, 3] of each valid window.
 
     Raises:
@@ -95,7 +102,7 @@ def replay(
     windows: list[Window] = []
     logits: list[NDArray[np.float32]] = []
     scores: dict[Method, list[NDArray[np.float32]]] = {explainer.method: [] for explainer in explainers}
-    for window, pictures in _inputs(clip, contract, explainers[0].method, hop_s or contract.hop_s):
+    for window, pictures in _inputs(clip, contract, explainers[0].method, hop_s or contract.hop_s, on_frame):
         windows.append(window)
         if pictures is None:
             logits.append(np.full(len(contract.classes), np.nan, np.float32))
@@ -125,7 +132,11 @@ def replay(
 
 
 def _inputs(
-    clip: Clip, contract: Contract, method: Method, hop_s: float
+    clip: Clip,
+    contract: Contract,
+    method: Method,
+    hop_s: float,
+    on_frame: Callable[[Frame, Region], None] | None,
 ) -> Iterator[tuple[Window, NDArray[np.uint8] | None]]:
     """Windows with the network's input [P, T, S, S, 3]; None for a window that is not valid."""
     source = open_source(str(clip.path), crop=clip.crop)
@@ -133,7 +144,10 @@ def _inputs(
         with person_tracker(clip, masks=contract.input.region == "mask") as tracker:
             stream = Stream(clip.name, contract, method, hop_s, tracker, live=False)
             while (frame := source.read()) is not None:
-                for window in stream.feed(frame)[1]:
+                region, windows = stream.feed(frame)
+                if on_frame is not None:
+                    on_frame(frame, region)
+                for window in windows:
                     yield window, None if window.reason else stream.network_input(window)[0]
             for window in stream.finish_windows():
                 yield window, None if window.reason else stream.network_input(window)[0]

@@ -1,28 +1,33 @@
 """The paper's whole grid in one unattended run: models x views x methods, on short and on long sequences.
 
-Clips are drawn, so that the labels are exact. Every step is kept in the run folder and not done again.
+Clips are drawn, so that the labels are exact. Clips, features, networks and finished rows are kept in the run folder
+and not made again.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import pickle
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 
 from stan_edge.backends import Backend, open_backend
-from stan_edge.bundle import CONTRACT, methods_of, open_bundle
-from stan_edge.contract import InputSpec, View, read_contract
+from stan_edge.bundle import methods_of, open_bundle
+from stan_edge.contract import InputSpec, View
 from stan_edge.errors import ConfigError
 from stan_export.export import export
 from stan_export.recalibrate import recalibrate
 from stan_export.seal import seal
 from stan_train.augment import AugmentConfig
-from stan_train.baseline_results import BaselineData, BaselineView, baseline_result, clip_features
+from stan_train.baseline_results import BaselineData, BaselineView, ClipFeatures, baseline_result, clip_features
 from stan_train.baselines import Kind
 from stan_train.evaluate.measure import measure
 from stan_train.evaluate.paper import Result, data_notes, tables_of
@@ -43,6 +48,10 @@ LONG_S, LONG_FPS = 394 / 30, 30.0
 """The paper's long sequences have 394 frames."""
 HOP_S = 0.4
 FEATURE_PX = 112
+_COSTS_S = 0.009, 0.03, 0.6, 0.13, 0.4
+"""A frame drawn; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,43 +80,39 @@ def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
     """
     console = Console()
     _claim(out, options)
-    clock = _Clock(console, options)
-    with clock.step("drawing clips"):
-        parts = _draw(out / "clips", options, console)
-    with clock.step("features of ResNet-50"):
-        data = _features(parts, out / "features", options, console)
+    _estimate(console, options)
+    steps = _Steps(out / "rows.pickle", console)
+    parts = steps.prepare("drawing clips", lambda: _draw(out / "clips", options, console))
+    data = steps.prepare("features of ResNet-50", lambda: _features(parts, out / "features", options, console))
     backend = open_backend()
-    results: list[Result] = []
-    for stan_view in STAN_VIEWS:
-        with clock.step(f"STAN {stan_view}"):
-            results.append(_stan(out / f"stan-{stan_view}", stan_view, parts, options, backend, console))
-        _write(out, results, parts, options, command, clock.minutes)
+    for view in STAN_VIEWS:
+        steps.row(f"STAN {view}", partial(_stan, out / f"stan-{view}", view, parts, options, backend, console))
+        _write(out, steps, parts, options, command)
     for kind in KINDS:
-        for view in BASELINE_VIEWS:
-            with clock.step(f"{kind.upper()} {view}"):
-                results.append(baseline_result(kind, view, data, options.seed))
-            _write(out, results, parts, options, command, clock.minutes)
-    print_tables(console, _write(out, results, parts, options, command, clock.minutes))
+        for baseline_view in BASELINE_VIEWS:
+            name = f"{kind.upper()} {baseline_view}"
+            steps.row(name, partial(baseline_result, kind, baseline_view, data, options.seed))
+            _write(out, steps, parts, options, command)
+    print_tables(console, _write(out, steps, parts, options, command))
     console.print(f"written: {out}", markup=False, highlight=False)
-    return tuple(results)
+    return steps.results
 
 
 def _write(
-    out: Path,
-    results: Sequence[Result],
-    parts: dict[str, tuple[Clip, ...]],
-    options: GridOptions,
-    command: str,
-    minutes: float,
+    out: Path, steps: _Steps, parts: dict[str, tuple[Clip, ...]], options: GridOptions, command: str
 ) -> tuple[Table, ...]:
     """Write the tables of what is done so far, so that a killed run has shown something."""
-    total = len(STAN_VIEWS) + len(KINDS) * len(BASELINE_VIEWS)
+    results, total = steps.results, len(STAN_VIEWS) + len(KINDS) * len(BASELINE_VIEWS)
+    start = "from random weights"
+    if options.init is not None:
+        start = f"started from {options.init.name}, which has seen further clips that the baselines have not"
     notes = (
         f"STAN: stan-t, {options.epochs} epochs of {options.epoch_windows} windows on {options.train_clips} clips, "
-        + ("from random weights" if options.init is None else f"started from {options.init.name}")
-        + f". ResNet-50: {'random weights' if options.resnet is None else options.resnet.name}, {FEATURE_PX} px; the "
-        f"baselines learn from the same clips. Long sequences: {options.long_clips} clips of 394 frames. Blend is the "
-        f"paper's global+local. {len(results)} of {total} rows in {minutes:.0f} minutes.",
+        f"{start}; framed around the person. Baselines: the same clips, features of "
+        f"{'a random' if options.resnet is None else options.resnet.name} ResNet-50 at {FEATURE_PX} px of the whole "
+        "picture and of the person's region. So rows compare what is at hand, not architectures. Long sequences: "
+        f"{options.long_clips} clips of 394 frames. Blend is the paper's global+local.",
+        f"{len(results)} of {total} rows in {steps.minutes:.0f} minutes on {os.cpu_count()} cores.",
         *data_notes([*parts["short"], *parts["long"]], ACTIVITIES, _windows(results), command),
     )
     found = tables_of(results, notes)
@@ -118,31 +123,55 @@ def _write(
     return found
 
 
-class _Clock:
-    """Says what is going on, how long it took, and how long the rest may take."""
+def _estimate(console: Console, options: GridOptions) -> None:
+    """Say how long all of it may take; seconds on two cores that do nothing else, measured once."""
+    drawn_frame_s, feature_s, cnn_s, trained_s, explained_s = _COSTS_S
+    short, long = 60 * options.short_clips, round(LONG_S * LONG_FPS) * options.long_clips
+    frames = 60 * options.train_clips + short + long
+    windows = 11 * (options.short_clips + options.calibration_clips) + 29 * options.long_clips
+    stan_s = options.epochs * options.epoch_windows * trained_s + windows * explained_s
+    total_s = frames * (drawn_frame_s + feature_s) + 3 * options.train_clips * cnn_s + 3 * stan_s
+    console.print(f"This takes about {total_s / 60:.0f} minutes on two cores; a killed run goes on.")
 
-    # seconds on two cores that do nothing else, of 100 clips drawn and so on; measured once
-    _DRAWN_FRAME_S, _FEATURE_S, _BASELINE_S, _TRAINED_S, _EXPLAINED_S = 0.009, 0.03, 25.0, 0.13, 0.4
 
-    def __init__(self, console: Console, options: GridOptions) -> None:
-        self._console = console
-        self._started_s = time.monotonic()
-        short, long = 60 * options.short_clips, round(LONG_S * LONG_FPS) * options.long_clips
-        frames = 60 * options.train_clips + short + long
-        windows = 11 * (options.short_clips + options.calibration_clips) + 29 * options.long_clips
-        stan_s = options.epochs * options.epoch_windows * self._TRAINED_S + windows * self._EXPLAINED_S
-        total_s = frames * (self._DRAWN_FRAME_S + self._FEATURE_S) + 9 * self._BASELINE_S + 3 * stan_s
-        console.print(f"This takes about {total_s / 60:.0f} minutes on two cores; a killed run goes on.")
+class _Steps:
+    """What has been done, with its time; lasts beyond a kill."""
+
+    def __init__(self, path: Path, console: Console) -> None:
+        self._path, self._console = path, console
+        self._seconds: dict[str, float] = {}
+        self._rows: dict[str, Result] = {}
+        if path.is_file():
+            self._seconds, self._rows = pickle.loads(path.read_bytes())
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        return tuple(self._rows.values())
 
     @property
     def minutes(self) -> float:
-        return (time.monotonic() - self._started_s) / 60
+        return sum(self._seconds.values()) / 60
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def row(self, name: str, make: Callable[[], Result]) -> None:
+        """Make a row of the tables, unless it is there already."""
+        if name not in self._rows:
+            started_s = time.monotonic()
+            self._rows[name] = make()
+            self._took(name, time.monotonic() - started_s)
+
+    def prepare(self, name: str, make: Callable[[], T]) -> T:
+        """Do a step that keeps its own files."""
         started_s = time.monotonic()
-        yield
-        self._console.print(f"{name}: {time.monotonic() - started_s:.0f} s; {self.minutes:.1f} minutes in all")
+        made = make()
+        self._took(name, self._seconds.get(name, 0.0) + time.monotonic() - started_s)
+        return made
+
+    def _took(self, name: str, seconds: float) -> None:
+        self._seconds[name] = seconds
+        part = self._path.with_suffix(".part")
+        part.write_bytes(pickle.dumps((self._seconds, self._rows)))
+        part.replace(self._path)
+        self._console.print(f"{name}: {seconds:.0f} s; {self.minutes:.1f} minutes in all")
 
 
 def _claim(out: Path, options: GridOptions) -> None:
@@ -174,7 +203,7 @@ def _features(parts: dict[str, tuple[Clip, ...]], folder: Path, options: GridOpt
     folder.mkdir(exist_ok=True)
     resnet = load_resnet50(options.resnet)
     total = sum(len(parts[name]) for name in ("train", "short", "long"))
-    found: dict[str, list[object]] = {}
+    found: dict[str, list[ClipFeatures]] = {}
     with progress_bar("features", console) as on_clip:
         done = 0
         for name in ("train", "short", "long"):
@@ -185,7 +214,7 @@ def _features(parts: dict[str, tuple[Clip, ...]], folder: Path, options: GridOpt
     spec = InputSpec(
         frames=20, window_s=2.0, size_px=FEATURE_PX, view="global", framing="letterbox", region="box", mean=0.0, std=1.0
     )
-    return BaselineData(found["train"], found["short"], found["long"], ACTIVITIES, spec, HOP_S)  # type: ignore[arg-type]
+    return BaselineData(found["train"], found["short"], found["long"], ACTIVITIES, spec, HOP_S)
 
 
 def _stan(
@@ -212,8 +241,10 @@ def _stan(
         # the real calibration follows; the export's first one would explain its windows for nothing
         (home / "calibration.npz").unlink(missing_ok=True)
         export(home / "checkpoint.safetensors", bundle, None)
-        seal(bundle, read_contract(bundle / CONTRACT).model_copy(update={"hop_s": HOP_S}))
     opened = open_bundle(bundle)
+    if opened.contract.hop_s != HOP_S:
+        seal(bundle, opened.contract.model_copy(update={"hop_s": HOP_S}))
+        opened = open_bundle(bundle)
     methods = methods_of(opened)
     if opened.contract.calibration is None:
         recalibrate(bundle, clips / "calibration.csv", bundle, methods, 60.0, backend)
@@ -221,10 +252,14 @@ def _stan(
     found = {}
     for name in ("short", "long"):
         with progress_bar(f"{name} sequences", console) as on_clip:
-            done = iter(range(1, len(parts[name]) + 1))
-            seen = predict(opened, parts[name], methods, backend, lambda: on_clip(next(done), len(parts[name])))  # noqa: B023
+            tick = partial(_tick, on_clip, itertools.count(1), len(parts[name]))
+            seen = predict(opened, parts[name], methods, backend, tick, copied=name == "long")
         found[name] = measure("STAN", [(opened.contract, seen.done)], methods)
     return replace(found["short"], long=found["long"].long, copied=found["long"].copied)
+
+
+def _tick(on_clip: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
+    on_clip(next(done), total)
 
 
 def _windows(results: Sequence[Result]) -> int:

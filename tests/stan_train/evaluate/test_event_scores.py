@@ -13,6 +13,7 @@ FALL = ClipEvents(
     duration_s=900.0,
     important_s=((10.0, 12.0),),
     ignored_s=((12.0, 30.0),),
+    marked=True,
     alarms=(),
 )
 ALARMS = ("falling", "headache")
@@ -31,11 +32,14 @@ def test_found_events_their_delay_and_false_alarms_are_counted() -> None:
     ]
     report = event_figures(clips, ALARMS)
     falling = report.by_alarm["falling"]
-    assert (falling.events, falling.found, falling.false_alarms, falling.hours) == (3, 1, 1, 1.0)
+    assert (falling.events, falling.found, falling.false_alarms) == (3, 1, 1)
+    # four quarters of an hour, without 9.5 to 30.5 s of the three falls: no alarm there would be false
+    assert falling.hours * 3600 == pytest.approx(3600 - 3 * 21)
     assert falling.delay_median is not None and falling.delay_p90 is not None
     assert falling.delay_median.value == falling.delay_p90.value == pytest.approx(1.25)  # the first announcement
     headache = report.by_alarm["headache"]
     assert (headache.events, headache.false_alarms, headache.recall, headache.delay_median) == (0, 1, None, None)
+    assert headache.hours == report.overall.hours == 1.0
     assert (report.overall.found, report.overall.false_alarms) == (1, 2)
     assert report.overall.false_alarms_per_hour is not None
     assert report.overall.false_alarms_per_hour.value == 2.0
@@ -66,3 +70,13 @@ def test_the_median_and_the_tail_of_delays() -> None:
     assert found.delay_median.value == pytest.approx(0.5)
     assert found.delay_p90.value == pytest.approx(0.9)
     assert found.delay_median.low is not None and found.delay_median.low < 0.5
+
+
+def test_nothing_is_late_in_a_clip_that_nobody_marked() -> None:
+    """Its interval is the whole clip: a delay would be the time since the file began."""
+    weak = replace(
+        FALL, important_s=((0.0, 900.0),), ignored_s=(), marked=False, alarms=(alarm("falling", 600.0, 601.0, 600.5),)
+    )
+    found = event_figures([weak], ALARMS).by_alarm["falling"]
+    assert (found.found, found.events, found.delay_median) == (1, 1, None)
+    assert found.hours == 0.0

@@ -39,7 +39,9 @@ class ClipEvents:
     label: str
     duration_s: float
     important_s: tuple[Interval, ...]
-    """When the label's activity is visible; none for background."""
+    """When the label's activity is visible; none for background, the whole clip where nobody marked it."""
+    marked: bool
+    """False: nobody said when in the clip it happens, so that nothing can be late."""
     ignored_s: tuple[Interval, ...]
     alarms: tuple[Alarm, ...]
 
@@ -53,6 +55,17 @@ class ClipEvents:
         shown = self.important_s + self.ignored_s if alarm.label == self.label else ()
         return not any(alarm.overlaps(interval) for interval in shown)
 
+    def watched_s(self, labels: set[str]) -> float:
+        """For how long an alarm of one of the labels would be false."""
+        if labels != {self.label}:
+            return self.duration_s
+        watched_s, end_s = self.duration_s, 0.0
+        for interval in sorted(self.important_s + self.ignored_s):
+            start_s = max(interval[0] - SLACK_S, end_s)
+            end_s = max(min(interval[1] + SLACK_S, self.duration_s), end_s)
+            watched_s -= max(end_s - start_s, 0.0)
+        return watched_s
+
 
 @dataclass(frozen=True)
 class EventFigures:
@@ -63,7 +76,7 @@ class EventFigures:
     recall: Figure | None
     false_alarms: int
     hours: float
-    """All that was watched: a false alarm can happen at any time."""
+    """Time in which an alarm would be false; see `ClipEvents.watched_s`."""
     false_alarms_per_hour: Figure | None
     delay_median: Figure | None
     """From the beginning of the interval to the announcement."""
@@ -83,14 +96,13 @@ def event_figures(clips: Sequence[ClipEvents], alarms: Sequence[str]) -> EventRe
 
 def _figures(clips: Sequence[ClipEvents], labels: set[str]) -> EventFigures:
     draws = Draws(clip.unit for clip in clips)
-    hours = sum(clip.duration_s for clip in clips) / 3600
+    hours = sum(clip.watched_s(labels) for clip in clips) / 3600
     false = sum(alarm.label in labels and clip.is_false(alarm) for clip in clips for alarm in clip.alarms)
-    judged = [
-        (c.unit, interval[0], c.found(interval)) for c in clips if c.label in labels for interval in c.important_s
-    ]
+    judged = [(c, interval[0], c.found(interval)) for c in clips if c.label in labels for interval in c.important_s]
     found = sum(alarm is not None for _, _, alarm in judged)
-    groups = len({unit for unit, _, _ in judged})
-    delays = [(unit, max(a.announced_s - start_s, 0.0)) for unit, start_s, a in judged if a is not None]
+    timed = [(c.unit, start_s, alarm) for c, start_s, alarm in judged if c.marked]
+    groups = len({unit for unit, _, _ in timed})
+    delays = [(unit, max(a.announced_s - start_s, 0.0)) for unit, start_s, a in timed if a is not None]
 
     def delay(quantile: float) -> Figure | None:
         values = _quantiles(draws, delays, lambda some: float(np.quantile(some, quantile)))

@@ -31,20 +31,22 @@ class Failure:
     caption: str
 
 
-def draw_failures(done: Sequence[Prediction], contract: Contract, folder: Path) -> None:
+def draw_failures(done: Sequence[Prediction], contracts: Sequence[Contract], folder: Path) -> None:
     """Write `missed.png` and `false_alarms.png`, at most 20 rows each; what there is nothing of is not written."""
-    for name, failures in (("missed", missed(done, contract)), ("false_alarms", false_alarms(done))):
-        path = folder / f"{name}.png"
-        path.unlink(missing_ok=True)
+    for name, failures in (("missed", missed(done, contracts)), ("false_alarms", false_alarms(done))):
         if failures:
-            _draw(failures[:MOST], len(failures), path)
+            _draw(failures[:MOST], len(failures), folder / f"{name}.png")
 
 
-def missed(done: Sequence[Prediction], contract: Contract) -> list[Failure]:
-    """Marked activities without an event, those that came closest last."""
+def missed(done: Sequence[Prediction], contracts: Sequence[Contract]) -> list[Failure]:
+    """Marked activities without an event, those that came closest last.
+
+    Args:
+        contracts: by fold.
+    """
     found: list[tuple[float, Failure]] = []
     for one in done:
-        truth = events(one)
+        truth, contract = events(one), contracts[one.fold]
         if truth.label not in contract.alarms:
             continue
         for start_s, end_s in truth.important_s:

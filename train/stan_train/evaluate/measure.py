@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -67,14 +66,13 @@ def copied(one: Prediction, contract: Contract, method: Method) -> list[ClipFram
 
 def events(one: Prediction) -> ClipEvents:
     """Alarms beside the marked intervals, in seconds of the stream."""
-    # the same mapping from frames to seconds as for important frames
-    ignored = replace(one.seen, clip=replace(one.clip, important=one.clip.ignored)).important_s()
     return ClipEvents(
         unit=_unit(one),
         label=one.clip.label,
         duration_s=one.clip.duration_s,
         important_s=tuple(one.seen.important_s()),
-        ignored_s=tuple(ignored),
+        ignored_s=tuple(one.seen.seconds_of(one.clip.ignored)),
+        marked=one.clip.important is not None,
         alarms=one.alarms,
     )
 

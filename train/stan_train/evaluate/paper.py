@@ -76,7 +76,10 @@ def data_notes(clips: Sequence[Clip], classes: Sequence[str], windows: int, comm
         notes.append(f"The model does not know {', '.join(unknown)}: of such clips only false alarms are counted.")
     unmarked = sum(clip.important is None for clip in clips)
     if unmarked:
-        notes.append(f"Nobody marked the frames of {unmarked} clips; frame figures leave them out.")
+        notes.append(
+            f"Nobody marked the frames of {unmarked} clips; frame figures and delays leave them out, "
+            "and an event anywhere in them counts as found."
+        )
     return (*notes, f"Command: `{command}`.")
 
 
@@ -208,7 +211,7 @@ def _events(results: Sequence[Result]) -> Table:
         tuple(rows),
         (
             "Found: an event of the class overlaps its important interval, 0.5 s added at both ends. False alarm: an "
-            "event that overlaps no important or ignored interval of its class.",
+            "event that overlaps no important or ignored interval of its class; minutes: without these intervals.",
             "Intervals of found and of per hour: exact binomial and exact Poisson.",
             "Delay: from the beginning of the interval to the end of the window that announced the event.",
         ),

@@ -19,14 +19,20 @@ SHOWN_CLIPS = 12
 MARKED, IGNORED, HIT, FALSE = "#2b8a3e", "#adb5bd", "#1c7ed6", "#e03131"
 
 
-def draw_figures(result: Result, done: Sequence[Prediction], contract: Contract, method: Method, folder: Path) -> None:
-    """Write `confusion.png`, `precision_recall.png` and `timelines.png`."""
+def draw_figures(
+    result: Result, done: Sequence[Prediction], contracts: Sequence[Contract], method: Method, folder: Path
+) -> None:
+    """Write `confusion.png`, `precision_recall.png` and `timelines.png`.
+
+    Args:
+        contracts: by fold.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figures = {"timelines": _timelines(done, contract, method)}
+    figures = {"timelines": _timelines(done, contracts, method)}
     if result.classification is not None and result.classification.windows:
         figures["confusion"] = _confusion(result.classification)
         figures["precision_recall"] = _precision_recall(result.classification)
@@ -92,7 +98,7 @@ def worst_first(done: Sequence[Prediction], method: Method) -> list[Prediction]:
     return sorted(done, key=order)
 
 
-def _timelines(done: Sequence[Prediction], contract: Contract, method: Method) -> Any:
+def _timelines(done: Sequence[Prediction], contracts: Sequence[Contract], method: Method) -> Any:
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -102,7 +108,7 @@ def _timelines(done: Sequence[Prediction], contract: Contract, method: Method) -
         len(shown), 1, figsize=(11, 0.6 + 1.5 * len(shown)), layout="constrained", squeeze=False
     )
     for axis, one in zip(axes[:, 0], shown, strict=True):
-        _timeline(axis, one, contract, method)
+        _timeline(axis, one, contracts[one.fold], method)
     axes[-1, 0].set_xlabel("s")
     keys = {"important": MARKED, "ignored": IGNORED, "event": HIT, "false alarm": FALSE}
     handles: list[Any] = [Patch(color=color, alpha=0.6, label=name) for name, color in keys.items()]

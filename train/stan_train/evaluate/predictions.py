@@ -14,14 +14,15 @@ from stan_edge.bundle import Bundle
 from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError, SourceError
 from stan_edge.explainer import PREDICTED, Explainer, Explanation, softmax
+from stan_edge.parity import require_parity
 from stan_edge.person import NOBODY
 from stan_edge.records import Event
 from stan_edge.sources import Frame
 from stan_edge.stream import Step, Stream
 from stan_edge.timeline import TimelineFrame
-from stan_edge.windows import Sample, Window
+from stan_edge.windows import Sample, Window, hop_ticks
 from stan_train.evaluate.event_scores import Alarm
-from stan_train.evaluate.whole_clip import Scored, background_of, joined, spread_out
+from stan_train.evaluate.whole_clip import Scored, SpreadOut, background_of, joined
 from stan_train.manifest import Clip
 from stan_train.replay import ClipWindows, replay
 
@@ -68,6 +69,8 @@ def predict(
     backend: Backend,
     on_clip: Callable[[], None],
     fold: int = 0,
+    *,
+    copied: bool = True,
 ) -> Predictions:
     """Run every clip; a clip that cannot be read costs only itself.
 
@@ -75,13 +78,19 @@ def predict(
 
     Args:
         on_clip: called after each clip.
+        copied: also explain 20 frames of each whole clip.
+
+    Raises:
+        ParityError: the backend does not reproduce the bundle's recorded gradients.
     """
-    explainers: list[Explainer] = [_PredictedToo(bundle, backend, methods[0])]
-    explainers += [Explainer(bundle, backend, method) for method in methods[1:]]
+    first = _PredictedToo(bundle, backend, methods[0])
+    others = [Explainer(bundle, backend, method) for method in methods[1:]]
+    for explainer in (first, *others):
+        require_parity(bundle, backend, explainer)
     done, refused = [], []
     for clip in clips:
         try:
-            done.append(_predict(clip, explainers, bundle.contract, fold))
+            done.append(_predict(clip, first, others, bundle.contract, fold, copied=copied))
         except (SourceError, ConfigError) as error:
             refused.append(Refused(clip, str(error)))
         on_clip()
@@ -108,24 +117,26 @@ class _PredictedToo(Explainer):
         return explanation
 
 
-def _predict(clip: Clip, explainers: Sequence[Explainer], contract: Contract, fold: int) -> Prediction:
-    first = explainers[0]
-    if not isinstance(first, _PredictedToo):
-        raise TypeError("the first explainer keeps what the runtime would have shown")
+def _predict(
+    clip: Clip, first: _PredictedToo, others: Sequence[Explainer], contract: Contract, fold: int, *, copied: bool
+) -> Prediction:
     first.deployed.clear()
-    seen = replay(clip, explainers, contract)
+    marked = clip.label in contract.classes and bool(clip.important)
+    spread = SpreadOut(clip, contract) if marked and copied else None
+    explainers = (first, *others)
+    seen = replay(clip, explainers, contract, on_frame=spread)
     probabilities = np.stack([softmax(row, contract.temperature) for row in seen.logits])
     background = background_of(probabilities, contract)
     scores = {
         method: gate(importance(raw, contract.methods[method]), background) for method, raw in seen.frame_scores.items()
     }
     steps, timeline, last = _as_deployed(seen, first.deployed, contract, first.method)
-    marked = clip.label in contract.classes and bool(clip.important)
     dense = {}
     if marked:
+        hop = hop_ticks(contract.input, contract.hop_s)
         for method, own in scores.items():
             windows = [Scored(step.result, values) for step, values in zip(steps, own, strict=True)]
-            dense[method] = joined(windows, clip.label, contract, contract.hop_s, clip.frames)
+            dense[method] = joined(windows, clip.label, contract.background, hop, clip.frames)
     return Prediction(
         fold=fold,
         seen=seen,
@@ -134,7 +145,7 @@ def _predict(clip: Clip, explainers: Sequence[Explainer], contract: Contract, fo
         alarms=_alarms(steps, last),
         timeline=tuple(timeline),
         dense=dense,
-        copied=spread_out(clip, explainers, contract) if marked else {},
+        copied=spread.explained(explainers) if spread else {},
     )
 
 

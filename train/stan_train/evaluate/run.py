@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stan_edge.backends import open_backend
 from stan_edge.bundle import Bundle, methods_of, open_bundle
@@ -22,6 +22,12 @@ from stan_train.evaluate.pictures import draw_figures
 from stan_train.evaluate.predictions import Prediction, Predictions, predict
 from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
 from stan_train.manifest import read_manifest
+from stan_train.progress import progress_bar
+
+_WRITTEN = (
+    *("results.json", "tables.md", "tables.csv", "timelines.png", "confusion.png", "precision_recall.png"),
+    *("missed.png", "false_alarms.png"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,16 @@ def evaluate(
     clips = [tuple(clip for path in fold.data for clip in read_manifest(path)) for fold in folds]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "results.json").unlink(missing_ok=True)
+        for name in _WRITTEN:  # what an earlier run left would be taken for this one's
+            (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written ({error}); choose another folder.") from error
     console, engine = Console(), open_backend(backend)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    errors = Console(stderr=True)
     found: list[Predictions] = []
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("clips", total=sum(map(len, clips)))
+    done_clips, total = itertools.count(1), sum(map(len, clips))
+    with progress_bar("clips", Console(stderr=True)) as on_clip:
         for number, (bundle, its) in enumerate(zip(bundles, clips, strict=True)):
-            found.append(predict(bundle, its, wanted, engine, lambda: progress.advance(task), number))
+            found.append(predict(bundle, its, wanted, engine, lambda: on_clip(next(done_clips), total), number))
     refused = [one for predictions in found for one in predictions.refused]
     done = [one for predictions in found for one in predictions.done]
     for one in refused:
@@ -91,9 +96,9 @@ def evaluate(
         "clips": [_clip(one) for one in done],
         "refused": [{"path": str(one.clip.path), "reason": one.reason} for one in refused],
     }
-    draw_figures(result, done, contracts[0], wanted[0], out)
+    draw_figures(result, done, contracts, wanted[0], out)
     if pictures:
-        draw_failures(done, contracts[0], out)
+        draw_failures(done, contracts, out)
     # the last one written: where it is, the rest is whole
     (out / "results.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     console.print(f"written: {out}", markup=False, highlight=False)

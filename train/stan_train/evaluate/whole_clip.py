@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from stan_edge.attribution import gate, importance
 from stan_edge.contract import Contract, Method
 from stan_edge.explainer import Explainer, softmax
-from stan_edge.person import NOBODY
+from stan_edge.person import Region
 from stan_edge.records import WindowResult
-from stan_edge.sources import open_source
+from stan_edge.sources import Frame
 from stan_edge.stream import Stream
 from stan_edge.timeline import Timeline
-from stan_edge.windows import Sample, Window, hop_ticks
+from stan_edge.windows import Sample, Window
 from stan_train.manifest import Clip
-from stan_train.regions import person_tracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +35,20 @@ def background_of(probabilities: NDArray[np.float64], contract: Contract) -> NDA
     return probabilities[..., contract.classes.index(contract.background), None]
 
 
-def joined(windows: Sequence[Scored], label: str, contract: Contract, hop_s: float, frames: int) -> NDArray[np.float64]:
+def joined(windows: Sequence[Scored], label: str, background: str | None, hop: int, frames: int) -> NDArray[np.float64]:
     """Importance [frames] for `label` of every source frame, by the rules of the runtime's timeline.
 
     Windows that say background vote 0, all others explain `label` and weigh as much as they believe in it.
     A frame between two ticks takes the nearer one; one that no valid window holds has importance 0.
+
+    Args:
+        hop: distance between windows in ticks.
     """
-    timeline = Timeline(contract.background, hop_ticks(contract.input, hop_s))
+    timeline = Timeline(background, hop)
     ticks = []
     for window in windows:
         result = window.result
-        if result.valid and result.label != contract.background and result.probabilities is not None:
+        if result.valid and result.label != background and result.probabilities is not None:
             scores = tuple(replace(f, score=float(s)) for f, s in zip(result.frames, window.own, strict=True))
             result = replace(result, label=label, probability=result.probabilities[label], frames=scores)
         ticks += timeline.add(result)
@@ -55,25 +57,37 @@ def joined(windows: Sequence[Scored], label: str, contract: Contract, hop_s: flo
     return copied_to_neighbours(index, np.array([tick.importance or 0.0 for tick in ticks]), frames)
 
 
-def spread_out(clip: Clip, explainers: Sequence[Explainer], contract: Contract) -> dict[Method, NDArray[np.float64]]:
-    """The paper's way: the centres of T equal parts of the clip explained as one window, for the clip's label, and
-    copied to their neighbours; importance [L] by method.
+class SpreadOut:
+    """The paper's way with a long clip: the centres of T equal parts, taken as one window while the clip is read."""
 
-    Raises:
-        SourceError: the video cannot be read.
-        ConfigError: its regions cannot be had.
-    """
-    window = _spread_window(clip, contract)
-    stream = Stream(clip.name, contract, explainers[0].method, contract.hop_s, None, live=False)
-    pictures, _ = stream.network_input(window)
-    index = np.array([sample.frame.index for sample in window.samples])
-    found = {}
-    for explainer in explainers:
-        explained = explainer(pictures, contract.classes.index(clip.label))
-        background = background_of(softmax(explained.logits, contract.temperature), contract)
-        scores = gate(importance(explained.frame_scores, contract.methods[explainer.method]), background)
-        found[explainer.method] = copied_to_neighbours(index, scores, clip.frames)
-    return found
+    def __init__(self, clip: Clip, contract: Contract) -> None:
+        self._clip, self._contract = clip, contract
+        count = contract.input.frames
+        self._wanted = [int((k + 0.5) * clip.frames / count) for k in range(count)]
+        self._samples: list[Sample] = []
+
+    def __call__(self, frame: Frame, region: Region) -> None:
+        """Take the next frame of the clip."""
+        while len(self._samples) < len(self._wanted) and self._wanted[len(self._samples)] <= frame.index:
+            self._samples.append(Sample(len(self._samples), frame, region, 0.0))
+
+    def explained(self, explainers: Sequence[Explainer]) -> dict[Method, NDArray[np.float64]]:
+        """Importance [L] for the clip's label by method, copied from the frames taken to their neighbours."""
+        clip, contract = self._clip, self._contract
+        samples = list(self._samples)
+        # a container may announce a few frames more than it holds
+        samples += [replace(samples[-1], tick=tick) for tick in range(len(samples), len(self._wanted))]
+        window = Window(0, samples[0].frame.t_capture_s, samples[-1].frame.t_capture_s, tuple(samples), None)
+        stream = Stream(clip.name, contract, explainers[0].method, contract.hop_s, None, live=False)
+        pictures, _ = stream.network_input(window)
+        index = np.array([sample.frame.index for sample in samples])
+        found = {}
+        for explainer in explainers:
+            explained = explainer(pictures, contract.classes.index(clip.label))
+            background = background_of(softmax(explained.logits, contract.temperature), contract)
+            scores = gate(importance(explained.frame_scores, contract.methods[explainer.method]), background)
+            found[explainer.method] = copied_to_neighbours(index, scores, clip.frames)
+        return found
 
 
 def copied_to_neighbours(index: NDArray[np.int64], values: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
@@ -85,21 +99,3 @@ def copied_to_neighbours(index: NDArray[np.int64], values: NDArray[np.float64], 
         return np.full(frames, values[place[0]])
     nearer = np.where(all_frames - known[after - 1] <= known[after] - all_frames, after - 1, after)
     return values[place[nearer]]
-
-
-def _spread_window(clip: Clip, contract: Contract) -> Window:
-    count = contract.input.frames
-    wanted = [int((k + 0.5) * clip.frames / count) for k in range(count)]
-    samples: list[Sample] = []
-    source = open_source(str(clip.path), crop=clip.crop)
-    try:
-        with person_tracker(clip, masks=contract.input.region == "mask") as tracker:
-            while len(samples) < count and (frame := source.read()) is not None:
-                region = tracker.update(frame) if tracker else NOBODY
-                while len(samples) < count and wanted[len(samples)] <= frame.index:
-                    samples.append(Sample(len(samples), frame, region, 0.0))
-    finally:
-        source.close()
-    # a container may announce a few frames more than it holds
-    samples += [replace(samples[-1], tick=tick) for tick in range(len(samples), count)]
-    return Window(0, samples[0].frame.t_capture_s, samples[-1].frame.t_capture_s, tuple(samples), None)
