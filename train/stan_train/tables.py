@@ -37,9 +37,10 @@ from stan_train.fit import FitConfig
 from stan_train.manifest import Clip, read_manifest, write_manifest
 from stan_train.progress import progress_bar
 from stan_train.resnet import load_resnet50
+from stan_train.splits import DataOptions
 from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
-from stan_train.train import DataOptions, MachineOptions, ModelOptions, train
+from stan_train.train import MachineOptions, ModelOptions, train
 
 KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
 BASELINE_VIEWS: tuple[BaselineView, ...] = ("global", "local", "global+local")
@@ -48,7 +49,7 @@ LONG_S, LONG_FPS = 394 / 30, 30.0
 """The paper's long sequences have 394 frames."""
 HOP_S = 0.4
 FEATURE_PX = 112
-_COSTS_S = 0.009, 0.03, 0.6, 0.13, 0.4
+_COSTS_S = 0.009, 0.03, 0.45, 0.2, 0.5
 """A frame drawn; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
 
 T = TypeVar("T")
