@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import SourceDecodeError
 from stan_edge.explainer import Explainer
-from stan_edge.person import MediapipeDetector, PersonTracker
+from stan_edge.pose import watching
 from stan_edge.runtime import Runtime, StageTimes
 from stan_edge.sinks import Sink
 from stan_edge.sources import Crop, Frame, Source, open_source
@@ -86,13 +87,9 @@ def measure(
     for number in range(repeat + 1):
         times = StageTimes.empty()
         source = _TimedSource(open_source(spec, crop=crop))
-        detector = MediapipeDetector(masks=bundle.contract.input.region == "mask") if person else None
-        started_s = time.perf_counter()
-        end = Runtime(bundle, backend, explainer, [Sink()], stages=times).run(
-            source, PersonTracker(detector) if detector else None
-        )
-        if detector:
-            detector.close()
+        with watching(masks=bundle.contract.input.region == "mask") if person else nullcontext() as tracker:
+            started_s = time.perf_counter()
+            end = Runtime(bundle, backend, explainer, [Sink()], stages=times).run(source, tracker)
         if end.failed:
             raise SourceDecodeError(end.reason)
         if number == 0:

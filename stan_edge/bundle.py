@@ -40,7 +40,8 @@ class Bundle:
         """
         if method not in self.contract.methods:
             raise ConfigError(
-                f"--method {method}: model {self.contract.name} explains by {', '.join(self.contract.methods)}."
+                f"--method {method}: model {self.contract.name} explains by {', '.join(self.contract.methods)}; "
+                "choose one of them."
             )
         return self.folder / explain_file(method)
 

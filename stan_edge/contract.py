@@ -6,6 +6,7 @@ with its name, because names, thresholds and preprocessing lost on export are ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,8 +19,8 @@ SCHEMA = 2
 
 View = Literal["global", "local", "blend", "union", "late"]
 RegionKind = Literal["box", "mask"]
-Method = Literal["vanilla", "smoothgrad", "gradcam", "staa"]
-METHODS: tuple[Method, ...] = ("vanilla", "smoothgrad", "gradcam", "staa")
+Method = Literal["vanilla", "smoothgrad", "streaming", "gradcam", "staa", "staa-grad"]
+METHODS: tuple[Method, ...] = ("vanilla", "smoothgrad", "streaming", "gradcam", "staa", "staa-grad")
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(gt=0.0)]
@@ -52,6 +53,17 @@ class InputSpec(_Strict):
         """Spacing of the frames of a window in seconds."""
         return self.window_s / self.frames
 
+    def hop_ticks(self, hop_s: float) -> int:
+        """The distance between windows in ticks.
+
+        Raises:
+            ValueError: it is not a positive multiple of the tick, or leaves frames between windows.
+        """
+        ticks = round(hop_s / self.tick_s) if math.isfinite(hop_s) else 0
+        if not 1 <= ticks <= self.frames or abs(ticks * self.tick_s - hop_s) > 1e-6:
+            raise ValueError(f"hop_s ({hop_s:g}) must be a multiple of {self.tick_s:g} s within the window")
+        return ticks
+
 
 class MethodSpec(_Strict):
     """How the raw frame scores of one attribution method become importance."""
@@ -68,7 +80,7 @@ class MethodSpec(_Strict):
     thresholds: dict[str, Probability]
     """By class, all but the background: a frame whose importance reaches this is important."""
     samples: Annotated[int, Field(ge=1)] | None = None
-    """Noisy copies that the graph of `smoothgrad` takes; None for the other methods."""
+    """Noisy copies that the graphs of `smoothgrad` and `streaming` take; None for the other methods."""
 
 
 class EventSpec(_Strict):
@@ -136,17 +148,18 @@ class Contract(_Strict):
             for name in names:
                 if name is not None and name not in self.classes:
                     raise ValueError(f"{field} names {name!r}, which is not one of classes")
-        hop_ticks = self.hop_s / self.input.tick_s
-        if abs(hop_ticks - round(hop_ticks)) > 1e-6 or not 1 <= round(hop_ticks) <= self.input.frames:
-            raise ValueError(f"hop_s ({self.hop_s}) must be a multiple of {self.input.tick_s:g} s within the window")
+        self.input.hop_ticks(self.hop_s)
         if self.background in self.alarms:
             raise ValueError("background cannot be one of alarms")
         _need_exactly("events", self.events, self.alarms, "alarms")
         shown = tuple(name for name in self.classes if name != self.background)
         for method, spec in self.methods.items():
             _need_exactly(f"methods.{method}.thresholds", spec.thresholds, shown, "classes other than background")
-            if (spec.samples is not None) != (method == "smoothgrad"):
-                raise ValueError(f"methods.{method}.samples is {spec.samples}; smoothgrad, and it alone, has a number")
+            noisy = {"smoothgrad": spec.samples is not None, "streaming": spec.samples == 1}
+            if not noisy.get(method, spec.samples is None):
+                raise ValueError(
+                    f"methods.{method}.samples is {spec.samples}; smoothgrad has a number, streaming 1, others none"
+                )
             if len(spec.profile) != self.input.frames:
                 raise ValueError(
                     f"methods.{method}.profile has {len(spec.profile)} values for {self.input.frames} frames"

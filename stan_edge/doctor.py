@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from stan_edge.backends import BACKENDS, PRECISIONS, open_backend
-from stan_edge.bundle import open_bundle, shipped_bundle
-from stan_edge.errors import BackendError, StanEdgeError
+from stan_edge.bundle import Bundle, open_bundle, shipped_bundle
+from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import Explainer
 from stan_edge.parity import replay
 
@@ -29,7 +30,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Try everything that `run` uses."""
-    return [_machine(), _video(), _person(), _bundle(), *_backends(), _cameras(), _screen()]
+    return [_machine(), _video(), _person(), *_model(), _cameras(), _screen()]
 
 
 def _machine() -> Finding:
@@ -48,41 +49,36 @@ def _video() -> Finding:
 
 
 def _person() -> Finding:
-    from stan_edge.person import MediapipeDetector
+    from stan_edge.pose import MediapipeDetector
     from stan_edge.sources import demo_clip, open_source
 
     try:
-        detector = MediapipeDetector()
-        source = open_source(str(demo_clip()))
-        frame = source.read()
-        source.close()
-        found = frame is not None and detector.find(frame.image, None) is not None
-        detector.close()
+        with closing(MediapipeDetector()) as detector, closing(open_source(str(demo_clip()))) as source:
+            frame = source.read()
+            found = frame is not None and detector.find(frame.image, None) is not None
     except StanEdgeError as error:
         return Finding("person", False, str(error))
     return Finding("person", found, "MediaPipe finds the person in the demo clip" if found else "nobody found")
 
 
-def _bundle() -> Finding:
+def _model() -> list[Finding]:
     try:
         bundle = open_bundle(shipped_bundle())
     except StanEdgeError as error:
-        return Finding("model", False, str(error))
+        return [Finding("model", False, str(error))]
     contract = bundle.contract
-    return Finding("model", True, f"{contract.name}: {', '.join(contract.classes)}; digests right")
+    text = f"{contract.name}: {', '.join(contract.classes)}; digests right"
+    return [Finding("model", True, text), *_backends(bundle)]
 
 
-def _backends() -> list[Finding]:
+def _backends(bundle: Bundle) -> list[Finding]:
     findings = []
     for name in BACKENDS:
         for precision in PRECISIONS:
             what = f"{name} {precision}"
             try:
                 backend = open_backend(name, precision)
-                bundle = open_bundle(shipped_bundle())
                 row = replay(bundle, backend, Explainer(bundle, backend, "vanilla"))
-            except BackendError as error:
-                findings.append(Finding(what, False, str(error), needed=False))
             except StanEdgeError as error:
                 findings.append(Finding(what, False, str(error), needed=False))
             else:

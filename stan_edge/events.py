@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from stan_edge.contract import Contract
@@ -70,13 +70,13 @@ class EventDetector:
         self._announced = 0
 
     def add(
-        self, result: WindowResult, final: list[TimelineFrame], open_frames: dict[str, list[FrameScore]]
+        self, result: WindowResult, final: list[TimelineFrame], provisional: Callable[[str], list[FrameScore]]
     ) -> list[Event]:
         """Take the next window.
 
         Args:
             final: frames that the timeline has just finished.
-            open_frames: by alarm class, frames whose importance can still change.
+            provisional: the frames whose importance for an alarm class can still change.
         """
         events = []
         for label in self._alarms:
@@ -87,16 +87,14 @@ class EventDetector:
                     continue
                 span_s = (result.t_start_s, result.t_end_s)
                 candidate = self._active[label] = _Candidate(-1, label, span_s, result.t_end_s, probability)
-            finished = [
-                FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else 0.0, False)
-                for frame in final
-            ]
-            candidate.note(finished + open_frames.get(label, []), self._thresholds[label])
+            candidate.note(_finished(final, label) + provisional(label), self._thresholds[label])
             events += self._advance(candidate, probability, result.t_end_s)
         return events
 
-    def finish(self) -> list[Event]:
-        """End what is still going on when the stream ends."""
+    def finish(self, final: list[TimelineFrame]) -> list[Event]:
+        """End what is still going on when the stream ends; `final` is the rest of the timeline."""
+        for label, candidate in self._active.items():
+            candidate.note(_finished(final, label), self._thresholds[label])
         ended = [self._event(c, "end") for c in self._active.values() if c.announced_s is not None]
         self._active.clear()
         return ended
@@ -140,3 +138,10 @@ class EventDetector:
             peak_probability=candidate.peak,
             important_frames=tuple(sorted(strongest, key=lambda frame: frame.t_s)),
         )
+
+
+def _finished(final: list[TimelineFrame], label: str) -> list[FrameScore]:
+    """What the timeline says of frames for one class; those that ended under another one count for nothing."""
+    return [
+        FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else 0.0, False) for frame in final
+    ]

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +109,10 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
 
 
 def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path | None:
-    """One small file per (bundle, engine, version, precision, machine, method) that has passed; None without a home."""
-    key = "|".join(
-        (bundle.digest, backend.name, backend.version, backend.precision, backend.device, platform.node(), method)
-    )
+    """One small file for everything that a verdict depends on, once it has passed; None without a home."""
+    engine = (backend.name, backend.version, backend.precision, backend.device)
+    tolerance = f"{TOLERANCE[backend.precision]:g}"
+    key = "|".join((bundle.digest, *engine, platform.node(), method, tolerance, version("stan-edge")))
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:

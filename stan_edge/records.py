@@ -59,6 +59,13 @@ class WindowResult:
     person: Literal["tracked", "held", "none"]
     latency_ms: float
     """From the arrival of the frame that completed the window to its result."""
+    asked: str | None = None
+    """The class that every window explains; None: each explains its own label."""
+
+    @property
+    def explained(self) -> str | None:
+        """The class whose importance `frames` hold; None when it is not valid."""
+        return self.asked if self.valid and self.asked else self.label
 
     def to_json(self) -> dict[str, Any]:
         probabilities = self.probabilities and {name: round(p, 4) for name, p in self.probabilities.items()}
@@ -73,6 +80,7 @@ class WindowResult:
             "label": self.label,
             "probability": None if self.probability is None else round(self.probability, 4),
             "probabilities": probabilities,
+            "explained": self.explained,
             "frames": [frame.to_json() for frame in self.frames],
             "person": self.person,
             "latency_ms": round(self.latency_ms, 1),
@@ -111,12 +119,15 @@ class Event:
 
 @dataclass(frozen=True)
 class WindowCounts:
-    """Windows that were due, and what became of them."""
+    """What became of the windows that were due."""
 
-    due: int = 0
     done: int = 0
     invalid: int = 0
     shed: int = 0
+
+    @property
+    def due(self) -> int:
+        return self.done + self.invalid + self.shed
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class End:
             "camera": self.camera,
             "reason": self.reason,
             "frames": self.frames,
-            "windows": self.windows.__dict__,
+            "windows": {"due": self.windows.due, **self.windows.__dict__},
             "dropped": self.dropped,
         }
 

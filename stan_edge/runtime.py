@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import StanEdgeError
-from stan_edge.explainer import Explainer, Explanation
-from stan_edge.person import PersonTracker
+from stan_edge.explainer import PREDICTED, Explainer, Explanation
+from stan_edge.person import Tracker
 from stan_edge.records import End, Record, Start
 from stan_edge.sinks import Sink
 from stan_edge.sources import Frame, Reader, Source
@@ -42,6 +42,7 @@ class Runtime:
     """Runs one source through one model until the source ends or `stop` is set.
 
     Args:
+        asked: the class that every window explains; None: its own label.
         stages: receives the time of each stage when given.
     """
 
@@ -53,6 +54,7 @@ class Runtime:
         sinks: Sequence[Sink],
         *,
         hop_s: float | None = None,
+        asked: str | None = None,
         stop: threading.Event | None = None,
         stages: StageTimes | None = None,
     ) -> None:
@@ -61,44 +63,52 @@ class Runtime:
         self._explainer = explainer
         self._sinks = sinks
         self._hop_s = bundle.contract.hop_s if hop_s is None else hop_s
+        self._asked = asked
+        self._class_index = PREDICTED if asked is None else bundle.contract.classes.index(asked)
         self._stop = stop or threading.Event()
         self._stages = stages
 
-    def run(self, source: Source, tracker: PersonTracker | None) -> End:
+    def run(self, source: Source, tracker: Tracker | None) -> End:
         """Process a source to its end. What was taken from it is finished and written, also on `stop` and when
-        something fails on the way (then `failed` is set). The source is closed.
+        the source fails on the way (then `failed` is set). The source is closed.
 
         Args:
             tracker: finds the person; None takes the whole frame.
 
         Raises:
-            StanEdgeError: the source gave no frame at all; nothing has been written.
+            StanEdgeError: the source gave no frame at all and nothing has been written, or a sink cannot write.
         """
+        reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
         try:
-            return self._run(source, tracker)
+            return self._run(source, reader, tracker)
         except BaseException:
             for sink in self._sinks:
                 sink.discard()
             raise
+        finally:
+            (reader or source).close()  # last: a stalled camera takes seconds to let go
 
-    def _run(self, source: Source, tracker: PersonTracker | None) -> End:
-        stream = Stream(source.name, self._bundle.contract, self._explainer.method, self._hop_s, tracker, source.live)
-        reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
+    def _run(self, source: Source, reader: Reader | None, tracker: Tracker | None) -> End:
+        contract, method = self._bundle.contract, self._explainer.method
+        stream = Stream(source.name, contract, method, self._hop_s, tracker, source.live, self._asked)
         failure: StanEdgeError | None = None
         frames = 0
-        try:
-            while (frame := self._next(source, reader)) is not None:
+        while True:
+            try:
+                frame = self._next(source, reader)
+            except StanEdgeError as error:
                 if frames == 0:
-                    self._record(self._start(source))
-                frames += 1
-                anchor_s = reader.anchor_s if reader else None
-                arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
-                self._feed(stream, frame, arrived_s, live=source.live)
-        except StanEdgeError as error:
+                    raise
+                failure = error
+                break
+            if frame is None:
+                break
             if frames == 0:
-                (reader or source).close()
-                raise
-            failure = error
+                self._record(self._start(source))
+            frames += 1
+            anchor_s = reader.anchor_s if reader else None
+            arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
+            self._feed(stream, frame, arrived_s, live=source.live)
         if frames == 0:
             self._record(self._start(source))
         self._finish(stream)
@@ -113,7 +123,6 @@ class Runtime:
         self._record(end)
         for sink in self._sinks:
             sink.close()
-        (reader or source).close()  # last: a stalled camera takes seconds to let go
         return end
 
     def _next(self, source: Source, reader: Reader | None) -> Frame | None:
@@ -153,7 +162,7 @@ class Runtime:
             t0 = time.perf_counter()
             pictures, square = stream.network_input(window)
             t1 = time.perf_counter()
-            explanation = self._explainer(pictures)
+            explanation = self._explainer(pictures, self._class_index, window.number)
             t2 = time.perf_counter()
             if self._stages:
                 self._stages.view_ms.append((t1 - t0) * 1e3)

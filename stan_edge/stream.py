@@ -37,15 +37,24 @@ class Stream:
     Args:
         tracker: finds the person; None takes the whole frame as the person's region.
         live: see `Windower`.
+        asked: the class that every window's explanation is of; None: its own label.
     """
 
     def __init__(
-        self, camera: str, contract: Contract, method: Method, hop_s: float, tracker: Tracker | None, live: bool
+        self,
+        camera: str,
+        contract: Contract,
+        method: Method,
+        hop_s: float,
+        tracker: Tracker | None,
+        live: bool,
+        asked: str | None = None,
     ) -> None:
         self._camera = camera
         self._contract = contract
         self._method = contract.methods[method]
         self._tracker = tracker
+        self._asked = asked
         self._windower = Windower(contract.input, hop_s, live=live)
         self._timeline = Timeline(contract.background, self._windower.hop_ticks)
         self._events = EventDetector(camera, contract, self._method.thresholds, hop_s)
@@ -82,8 +91,7 @@ class Stream:
         result = self._result(window, explanation, latency_ms)
         self._count(window, explanation)
         final = self._timeline.add(result)
-        open_frames = {label: self._timeline.provisional(label) for label in self._contract.alarms}
-        return Step(result, final, self._events.add(result, final, open_frames))
+        return Step(result, final, self._events.add(result, final, self._timeline.provisional))
 
     def finish_windows(self) -> list[Window]:
         """Windows still due at the end of the stream."""
@@ -91,7 +99,8 @@ class Stream:
 
     def finish(self) -> tuple[list[TimelineFrame], list[Event]]:
         """The rest of the timeline, and the end of events still going on."""
-        return self._timeline.finish(), self._events.finish()
+        final = self._timeline.finish()
+        return final, self._events.finish(final)
 
     def _result(self, window: Window, explanation: Explanation | None, latency_ms: float) -> WindowResult:
         shown = WindowResult(
@@ -107,6 +116,7 @@ class Stream:
             frames=tuple(FrameScore(s.frame.t_capture_s, s.frame.index, None, False) for s in window.samples),
             person=window.samples[-1].region.state,
             latency_ms=latency_ms,
+            asked=self._asked,
         )
         if explanation is None:
             return shown
@@ -117,7 +127,7 @@ class Stream:
         background = 0.0 if self._contract.background is None else named[self._contract.background]
         scores = gate(importance(explanation.frame_scores, self._method), background)
         # the background has no threshold: its frames are never important
-        important = scores >= self._method.thresholds.get(label, np.inf)
+        important = scores >= self._method.thresholds.get(self._asked or label, np.inf)
         return replace(
             shown,
             valid=True,
@@ -134,8 +144,8 @@ class Stream:
     def _count(self, window: Window, explanation: Explanation | None) -> None:
         counts = self.counts
         if explanation is not None:
-            self.counts = replace(counts, due=counts.due + 1, done=counts.done + 1)
+            self.counts = replace(counts, done=counts.done + 1)
         elif window.reason is not None:
-            self.counts = replace(counts, due=counts.due + 1, invalid=counts.invalid + 1)
+            self.counts = replace(counts, invalid=counts.invalid + 1)
         else:
-            self.counts = replace(counts, due=counts.due + 1, shed=counts.shed + 1)
+            self.counts = replace(counts, shed=counts.shed + 1)

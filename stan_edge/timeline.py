@@ -14,7 +14,8 @@ class TimelineFrame:
     """What all windows together say of one frame.
 
     `importance` is the mean over the valid windows that hold the frame, weighted by the probability of the class
-    each of them explains; windows that say background vote 0. None: no valid window held the frame.
+    each of them explains; windows that say background vote 0, with the probability of that. None: no valid window
+    held the frame.
     """
 
     t_s: float
@@ -61,12 +62,14 @@ class Timeline:
         overlap = max(len(result.frames) - self._hop_ticks, 0) if self._open else 0
         # frames left open by the last window are the first ones of this window
         self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[overlap:])
-        if result.valid and result.label is not None and result.probability is not None:
+        if result.valid and result.label is not None and result.probabilities is not None:
+            says_nothing = result.label == self._background
+            label = result.label if says_nothing else result.explained or result.label
+            weight = result.probabilities[label]
             for tick, frame in zip(self._open, result.frames, strict=True):
-                tick.weight += result.probability
-                if result.label != self._background and frame.score is not None:
-                    share = tick.by_label.get(result.label, 0.0)
-                    tick.by_label[result.label] = share + result.probability * frame.score
+                tick.weight += weight
+                if not says_nothing and frame.score is not None:
+                    tick.by_label[label] = tick.by_label.get(label, 0.0) + weight * frame.score
         return [self._pop() for _ in range(min(self._hop_ticks, len(self._open)))]
 
     def provisional(self, label: str) -> list[FrameScore]:

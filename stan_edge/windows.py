@@ -7,7 +7,6 @@ the tick, so that overlapping windows hold the very same frames and each frame i
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,12 +160,12 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
     Raises:
         ConfigError: it is not a positive multiple of the tick, or leaves frames between windows.
     """
-    ticks = round(hop_s / spec.tick_s) if math.isfinite(hop_s) else 0
-    if not 1 <= ticks <= spec.frames or abs(ticks * spec.tick_s - hop_s) > 1e-6:
+    try:
+        return spec.hop_ticks(hop_s)
+    except ValueError as error:
         raise ConfigError(
             f"--hop {hop_s:g}: must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s."
-        )
-    return ticks
+        ) from error
 
 
 def _longest_freeze_s(samples: tuple[Sample, ...]) -> float:

@@ -48,14 +48,21 @@ class OnnxRuntimeBackend:
         try:
             session = ort.InferenceSession(path, self._options, providers=[PROVIDER])
         except Exception as error:  # its exceptions share no base class of their own
-            raise BackendError(f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}") from error
+            raise BackendError(
+                f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); "
+                "choose another --backend or export the bundle again."
+            ) from error
         if session.get_providers() != [PROVIDER]:
-            raise BackendFallbackError(f"ONNX Runtime chose {session.get_providers()} instead of {PROVIDER}.")
+            raise BackendFallbackError(
+                f"ONNX Runtime chose {session.get_providers()} instead of {PROVIDER}; install onnxruntime again."
+            )
         return OnnxRuntimeGraph(session)
 
 
 def open_engine(precision: str, threads: int) -> OnnxRuntimeBackend:
     """Raises BackendUnavailableError for any precision but f32: its CPU kernels compute in float32."""
     if precision != "f32":
-        raise BackendUnavailableError(f"Backend onnxruntime computes in f32 on the CPU, not in {precision}.")
+        raise BackendUnavailableError(
+            f"Backend onnxruntime computes in f32 on the CPU, not in {precision}; use f32 or another --backend."
+        )
     return OnnxRuntimeBackend(threads)

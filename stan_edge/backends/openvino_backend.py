@@ -47,7 +47,10 @@ class OpenVinoBackend:
         try:
             return OpenVinoGraph(self._core.compile_model(path, self.device, self._config))
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot load {path}: {str(error).splitlines()[0]}") from error
+            raise BackendError(
+                f"OpenVINO cannot load {path} ({str(error).splitlines()[0]}); "
+                "choose another --backend or export the bundle again."
+            ) from error
 
 
 def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:

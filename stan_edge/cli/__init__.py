@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from stan_edge.cli import bench, calibrate, data, doctor, evaluate, export, run, tables, train, verify
+from stan_edge.cli import bench, calibrate, data, doctor, evaluate, explain, export, run, tables, train, verify
 from stan_edge.errors import StanEdgeError
 
 UNUSABLE = 2
@@ -21,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-for verb in (run, verify, bench, doctor, train, export, calibrate, evaluate, tables):
+for verb in (run, explain, verify, bench, doctor, train, export, calibrate, evaluate, tables):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(data.app, name="data")
 
@@ -47,6 +46,3 @@ def main() -> None:
     except StanEdgeError as error:
         print(f"stan-edge: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
-    except BrokenPipeError:  # `stan-edge run --json ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

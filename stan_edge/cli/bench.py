@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,10 +17,11 @@ from stan_edge.cli.options import (
     Threads,
     method_of,
 )
+from stan_edge.errors import ConfigError
 
 
 def command(
-    source: Annotated[Path | None, typer.Argument(help="Video file; default: the clip that ships inside.")] = None,
+    source: Annotated[str | None, typer.Argument(help="Video file; default: the clip that ships inside.")] = None,
     model: Model = None,
     backend: BackendName = "auto",
     precision: Precision = "f32",
@@ -39,14 +39,16 @@ def command(
     from stan_edge.bundle import open_bundle, shipped_bundle
     from stan_edge.explainer import Explainer
     from stan_edge.parity import require_parity
-    from stan_edge.sources import Crop, demo_clip
+    from stan_edge.sources import Crop, demo_clip, is_camera
 
+    spec = source or str(demo_clip())
+    if is_camera(spec):
+        raise ConfigError("A camera never ends and has its own pace; give bench a video file.")
     bundle = open_bundle(model or shipped_bundle())
     chosen = method_of(bundle, method)
     engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
     explainer = Explainer(bundle, engine, chosen)
     require_parity(bundle, engine, explainer)
-    report = measure(
-        bundle, engine, explainer, str(source or demo_clip()), Crop.parse(crop) if crop else None, repeat, person=person
-    )
+    cropped = Crop.parse(crop) if crop else None
+    report = measure(bundle, engine, explainer, spec, cropped, repeat, person=person)
     print_report(report, as_json=json_out)

@@ -12,7 +12,7 @@ from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from stan_edge.bundle import Bundle
-    from stan_edge.contract import Method
+    from stan_edge.contract import Contract, Method
 
 Model = Annotated[Path | None, typer.Option("--model", help="Model bundle; default: the one that ships inside.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
@@ -21,7 +21,9 @@ Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads of the e
 AllowFallback = Annotated[
     bool, typer.Option("--allow-fallback", help="Take another backend when the one asked for is not there.")
 ]
-MethodName = Annotated[str, typer.Option("--method", help="vanilla, smoothgrad, gradcam or staa.")]
+MethodName = Annotated[
+    str, typer.Option("--method", help="vanilla, smoothgrad, streaming, gradcam, staa or staa-grad.")
+]
 HopS = Annotated[float | None, typer.Option("--hop", help="Seconds between windows; default: the model's.")]
 CropText = Annotated[str | None, typer.Option("--crop", help="Part of the picture to use: X,Y,WIDTH,HEIGHT.")]
 Person = Annotated[bool, typer.Option("--person/--no-person", help="Find the person, or take the whole frame.")]
@@ -36,7 +38,19 @@ def method_of(bundle: Bundle, name: str) -> Method:
     for method in bundle.contract.methods:
         if method == name:
             return method
-    raise ConfigError(f"--method {name}: model {bundle.contract.name} has {', '.join(bundle.contract.methods)}.")
+    raise ConfigError(
+        f"--method {name}: model {bundle.contract.name} has {', '.join(bundle.contract.methods)}; choose one of them."
+    )
+
+
+def class_of(contract: Contract, name: str) -> str:
+    """The class itself, where its frames can be important.
+
+    Raises:
+        ConfigError: the model has no such class, or it is the background.
+    """
+    shown = [label for label in contract.classes if label != contract.background]
+    return choice("--explain-class", name, *shown)
 
 
 def need_extra(extra: str, *modules: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from stan_edge.cli.options import (
     Person,
     Precision,
     Threads,
+    class_of,
     method_of,
 )
 from stan_edge.errors import ConfigError
@@ -27,6 +29,7 @@ from stan_edge.errors import ConfigError
 if TYPE_CHECKING:
     from stan_edge.contract import Contract, Method
     from stan_edge.sinks import Sink
+    from stan_edge.sources import Source
 
 FAILED = 1
 
@@ -41,6 +44,10 @@ def command(
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
     method: MethodName = "vanilla",
+    explain_class: Annotated[
+        str | None,
+        typer.Option("--explain-class", help="Explain this class in every window, not the one that it shows."),
+    ] = None,
     hop_s: HopS = None,
     crop: CropText = None,
     person: Person = True,
@@ -59,34 +66,35 @@ def command(
     from stan_edge.bundle import open_bundle, shipped_bundle
     from stan_edge.explainer import Explainer
     from stan_edge.parity import require_parity
-    from stan_edge.person import MediapipeDetector, PersonTracker
+    from stan_edge.pose import watching
     from stan_edge.runtime import Runtime
-    from stan_edge.sources import Crop, open_source
+    from stan_edge.sources import Crop, is_camera, open_source
     from stan_edge.windows import hop_ticks
 
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = method_of(bundle, method)
+    asked = None if explain_class is None else class_of(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     stop = threading.Event()
     sinks = _picture_sinks(contract, chosen, save_video, save_timeline, stop if display else None)
     cropped = Crop.parse(crop) if crop else None
-    _stop_on_signals(stop)
-    engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
-    explainer = Explainer(bundle, engine, chosen)
-    require_parity(bundle, engine, explainer)
-    detector = MediapipeDetector(masks=contract.input.region == "mask") if person else None
-    # last, because a camera that nobody reads piles up old frames
-    opened = open_source(spec, crop=cropped, realtime=realtime)
-    try:
-        sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=opened.live))
-        tracker = PersonTracker(detector) if detector else None
-        end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, stop=stop).run(opened, tracker)
-    finally:
-        opened.close()
-        if detector:
-            detector.close()
+    with ExitStack() as stack:
+
+        def opened() -> Source:
+            return stack.enter_context(closing(open_source(spec, crop=cropped, realtime=realtime)))
+
+        # a wrong name is said before anything starts; a camera comes last, because unread it piles up old frames
+        file = None if is_camera(spec) else opened()
+        _stop_on_signals(stop)
+        engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
+        explainer = Explainer(bundle, engine, chosen)
+        require_parity(bundle, engine, explainer)
+        tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
+        seen = file or opened()
+        sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
+        end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, stop=stop).run(seen, tracker)
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
         raise typer.Exit(FAILED)

@@ -130,7 +130,7 @@ class OverlayVideo(Sink):
     Memory holds a window, a hop and `LOOKAHEAD_S` of frames, `WIDTH_PX` wide.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written; also from `timeline` and `close`.
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
@@ -157,6 +157,13 @@ class OverlayVideo(Sink):
         self._write(float("inf"))
         if self._writer is not None:
             self._writer.release()
+            # the writer never says that the disk was full
+            if not cv2.VideoCapture(str(self._part)).isOpened():
+                self._part.unlink(missing_ok=True)
+                raise ConfigError(
+                    f"--save-video {self._path}: cannot be written (what was written cannot be read back); "
+                    "make room or choose another folder."
+                )
             self._part.replace(self._path)
 
     def discard(self) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from stan_edge.contract import Contract, Method
+from stan_edge.errors import ConfigError
 from stan_edge.person import Region
 from stan_edge.records import Event, Record
 from stan_edge.sinks import Sink
@@ -29,7 +30,7 @@ class TimelinePicture(Sink):
     """Writes a PNG when the stream ends.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written; also from `close`.
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
@@ -63,8 +64,16 @@ class TimelinePicture(Sink):
         if not self._frames:
             return
         part = self._path.with_suffix(".part.png")
-        cv2.imwrite(str(part), cv2.cvtColor(self._draw(), cv2.COLOR_RGB2BGR))
-        part.replace(self._path)
+        _, png = cv2.imencode(".png", cv2.cvtColor(self._draw(), cv2.COLOR_RGB2BGR))
+        try:
+            part.write_bytes(png.tobytes())
+            part.replace(self._path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ConfigError(
+                f"--save-timeline {self._path}: cannot be written ({error.strerror}); "
+                "make room or choose another folder."
+            ) from error
 
     def _keep(self, frame: TimelineFrame, thumb: Image) -> None:
         """Keep the strongest frames; which of them are shown is chosen at the end."""

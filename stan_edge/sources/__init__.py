@@ -30,8 +30,15 @@ __all__ = [
     "Source",
     "VideoFile",
     "demo_clip",
+    "is_camera",
     "open_source",
 ]
+
+
+def is_camera(spec: str) -> bool:
+    """Whether a source is read live: an index, a device file, or an address, also that of a video that ends."""
+    device = spec.startswith("/dev/") and not Path(spec).is_file()  # /dev/shm holds recordings
+    return spec.isdecimal() or "://" in spec or device
 
 
 def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False) -> Source:
@@ -47,7 +54,7 @@ def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False) 
         ConfigError: the address cannot be parsed; from `read`, the crop does not fit into the picture.
     """
     source: Source
-    if spec.isdecimal() or "://" in spec or Path(spec).parent == Path("/dev"):
+    if is_camera(spec):
         source = Camera(spec)
     else:
         source = VideoFile(Path(spec))

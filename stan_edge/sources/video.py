@@ -44,7 +44,8 @@ class VideoFile:
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self._period_s = 1 / fps if 1 <= fps <= 1000 else 1 / 30
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self._expected_frames = round(count) if math.isfinite(count) and count > 0 else 0
+        self.expected_frames = round(count) if math.isfinite(count) and count > 0 else 0
+        """As the container announces; 0: it does not say."""
         self._grabbed = 0
         self._first_container_s = 0.0
         self._last_s = -math.inf
@@ -103,11 +104,11 @@ class VideoFile:
     def _check_whole(self) -> None:
         """Compare durations, not counts: where the container does not store a count (mkv), OpenCV derives it
         from the duration and a nominal rate, which is wrong for a variable one."""
-        expected_s = self._expected_frames * self._period_s
+        expected_s = self.expected_frames * self._period_s
         missing_s = expected_s - (self._last_s + self._period_s)
         if missing_s > max(CUT_TOLERANCE_S, CUT_TOLERANCE_FRAMES * self._period_s):
             raise SourceDecodeError(
-                f"{self.name} is cut off or damaged: {self._grabbed} of about {self._expected_frames} frames "
+                f"{self.name} is cut off or damaged: {self._grabbed} of about {self.expected_frames} frames "
                 f"({self._last_s:.1f} of {expected_s:.1f} s) could be read; copy it again."
             )
 

@@ -6,7 +6,9 @@ import resource
 import subprocess
 import sys
 
-from tests.e2e.conftest import COMMAND
+import numpy as np
+
+from tests.e2e.conftest import COMMAND, write_video
 
 HEAVY = ("torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "pydantic")
 
@@ -22,8 +24,11 @@ def test_import_and_help_load_nothing_heavy():
         assert not loaded_by(code) & set(HEAVY)
 
 
-def test_the_whole_runtime_never_loads_torch():
-    assert "torch" not in loaded_by("from stan_edge.cli import app; app(['run', '--demo', '--json'])")
+def test_the_whole_runtime_never_loads_torch(tmp_path):
+    clip = write_video(tmp_path / "short.mkv", [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(25)])
+    loaded = loaded_by(f"from stan_edge.cli import app; app(['run', {str(clip)!r}, '--json'])")
+    assert {"cv2", "mediapipe"} <= loaded
+    assert "torch" not in loaded
 
 
 def test_help_takes_less_than_half_a_second():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stan_edge.bundle import open_bundle
+from stan_edge.cli import main
 from stan_train.checkpoint import load_checkpoint
 from stan_train.manifest import read_manifest, write_manifest
 from tests.conftest import MakeClip
@@ -96,37 +97,77 @@ def test_weak_labels_are_sampled_as_whole_clips(stan_edge, manifest, tmp_path):
     assert 2.4 <= spec.window_s <= 2.6  # the median length of the clips that are trained on
 
 
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Runs the command in this process, because each start of it takes seconds; gives the sentence on stderr."""
+
+    def call(*args: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr().err
+        assert (left.value.code, said.count("\n")) == (2, 1), said
+        return said
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--view", "sideways"), "--view 'sideways' is not one of global, local, blend, union, late"),
         (("--folds", "some"), "--folds 'some' is not none, subjects, ntu or a number"),
         (("--folds", "9"), "too few for 9 folds; ask for at most 3"),
         (("--folds", "subjects", "--fold", "4"), "--fold 4: there are folds 1 to 3"),
         (("--folds", "ntu"), "is none of NTU's P001 to P040"),
         (("--batch", "5"), "--batch 5 must be a multiple of --micro-batch 2"),
         (("--val", "none.csv"), "cannot be read"),
+        (("--size", "40"), "--size 40 must be a multiple of 16"),
+        (("--window", "0"), "--window 0 must be at least 0.1"),
+        (("--precision", "16-mixed"), "--precision '16-mixed' is not one of auto, 32-true, bf16-mixed"),
+        (("--devices", "3"), "2 micro-batches cannot be shared by 3 processes"),
+        (("--lr", "-1"), "--lr -1 must be above 0"),
     ],
 )
-def test_what_does_not_fit_is_said_in_a_sentence(stan_edge, manifest, tmp_path, options, says):
-    refused = stan_edge("train", "-o", tmp_path / "run", "--data", manifest, *QUICK, *options)
-    assert refused.returncode == 2
-    assert says in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+def test_what_does_not_fit_is_said_in_a_sentence(refused, manifest, tmp_path, options, says):
+    assert says in refused("train", "-o", tmp_path / "run", "--data", manifest, *QUICK, *options)
+    assert not (tmp_path / "run" / "cache").exists()
 
 
-def test_a_class_of_one_person_cannot_be_left_out_and_broken_clips_are_named(stan_edge, make_clip, manifest, tmp_path):
+def test_the_installed_command_says_what_does_not_fit(stan_edge, manifest, tmp_path):
+    ran = stan_edge("train", "-o", tmp_path / "run", "--data", manifest, "--view", "sideways")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "--view 'sideways' is not one of global, local, blend, union, late" in ran.stderr
+
+
+@pytest.mark.parametrize("option", [("--val", "val.csv"), ("--folds", "subjects")])
+def test_options_about_clips_of_ones_own_are_refused_where_clips_are_drawn(refused, tmp_path, option):
+    assert f"{option[0]} is about clips of your own" in refused("train", "-o", tmp_path / "run", *option)
+
+
+def test_a_class_of_one_person_cannot_be_left_out(refused, manifest, tmp_path):
     clips = [clip for clip in read_manifest(manifest) if clip.label == "background" or clip.subject == "person-1"]
-    alone = tmp_path / "alone.csv"
-    write_manifest(alone, clips)
-    refused = stan_edge("train", "-o", tmp_path / "run", "--data", alone, "--folds", "subjects", *QUICK)
-    assert refused.returncode == 2
-    assert "Only subject 'person-1' shows class 'falling'" in refused.stderr
+    write_manifest(tmp_path / "alone.csv", clips)
+    said = refused("train", "-o", tmp_path / "run", "--data", tmp_path / "alone.csv", "--folds", "subjects", *QUICK)
+    assert "Only subject 'person-1' shows class 'falling'" in said
+
+
+def test_broken_clips_are_named_and_a_run_goes_on_with_its_own_clips_only(
+    stan_edge, refused, make_clip, manifest, tmp_path
+):
     broken = make_clip(tmp_path / "broken.mp4", [60] * 24, group="person-0")
     broken.path.write_bytes(b"not a video")
-    some = tmp_path / "some.csv"
-    write_manifest(some, [*read_manifest(manifest), broken])
-    trained = stan_edge("train", "-o", tmp_path / "run2", "--data", some, *QUICK, timeout_s=300)
+    others, some = tmp_path / "val.csv", tmp_path / "some.csv"
+    write_manifest(others, [clip for clip in read_manifest(manifest) if clip.subject == "person-2"])
+    whole = [clip for clip in read_manifest(manifest) if clip.subject != "person-2"]
+    write_manifest(some, [*whole, broken])
+    command = ("train", "-o", tmp_path / "run", "--data", some, "--val", others, *QUICK)
+    trained = stan_edge(*command, timeout_s=300)
     assert trained.returncode == 0, trained.stderr
     assert "broken.mp4" in trained.stdout
     assert "1 left out" in trained.stdout
+    provenance = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").provenance
+    assert provenance["data"] == "test background 2; test falling 2 (clips)"
+    again = stan_edge(*command, timeout_s=300)
+    assert again.returncode == 0, again.stderr
+    write_manifest(some, whole)
+    assert "run holds a run on other clips (train.csv); choose another --out" in refused(*command)

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy as safetensors
 
 from stan_edge.bundle import shipped_bundle, write_digests
+from stan_edge.cli import main
+from stan_edge.sources import VideoFile
+from stan_train.manifest import write_manifest
 from tests.e2e.conftest import write_video
 
 
-def refused(ran, *words: str) -> None:
-    assert ran.returncode == 2, (ran.returncode, ran.stdout, ran.stderr)
-    assert ran.stdout == ""
-    assert "Traceback" not in ran.stderr
+def check(status: int, out: str, err: str, *words: str) -> None:
+    assert status == 2, (status, out, err)
+    assert out == ""
+    assert err.startswith("stan-edge: ")
+    assert err.count("\n") == 1
     for word in words:
-        assert word in ran.stderr
+        assert word in err
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Runs the command in this process, because each start of it takes seconds."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*args: str | Path, says: list[str]) -> None:
+        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        check(left.value.code, *capsys.readouterr(), *says)
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -39,24 +62,58 @@ def refused(ran, *words: str) -> None:
         (["--demo", "--model", "no-such-bundle"], ["no-such-bundle"]),
     ],
 )
-def test_wrong_arguments(stan_edge, args, words):
-    refused(stan_edge("run", "--json", *args), *words)
+def test_wrong_arguments(refused, args, words):
+    refused("run", "--json", *args, says=words)
 
 
-def test_a_file_that_is_no_video_or_has_no_frames(stan_edge, tmp_path):
+def test_the_installed_command_refuses_with_every_verb(stan_edge, make_clip, bundle, tmp_path):
+    (bundle / "weights.bin").unlink()
+    weights = tmp_path / "other.safetensors"
+    safetensors.save_file({"conv.weight": np.zeros((3, 3), np.float32)}, weights)
+    clips = tmp_path / "clips.csv"
+    drawn = [
+        make_clip(tmp_path / f"{label}{person}.mp4", [60] * 24, label, group=person)
+        for label in ("background", "falling")
+        for person in "ab"
+    ]
+    write_manifest(clips, drawn)
+    for args, words in (
+        (("run", "no-such-file.mp4"), ("no-such-file.mp4",)),
+        (("bench", "0"), ("camera",)),
+        (("verify", bundle), ("weights.bin", "missing")),
+        (("export", tmp_path / "none.safetensors", "-o", tmp_path / "out"), ("none.safetensors",)),
+        (("train", "-o", tmp_path / "run", "--init", weights, "--data", clips), ("missing", "conv.weight")),
+    ):
+        ran = stan_edge(*args, timeout_s=300)
+        check(ran.returncode, ran.stdout, ran.stderr, *words)
+
+
+def test_a_wrong_file_is_refused_before_the_engine_starts(refused, monkeypatch):
+    monkeypatch.setattr("stan_edge.backends.open_backend", lambda *_, **__: pytest.fail("the engine was started"))
+    refused("run", "no-such-file.mp4", says=["no-such-file.mp4"])
+
+
+def test_a_file_is_closed_when_what_comes_after_it_fails(refused, monkeypatch):
+    closed = []
+    monkeypatch.setattr(VideoFile, "close", lambda self: closed.append(self.name))
+    refused("run", "--demo", "--backend", "tpu", says=["tpu"])
+    assert len(closed) == 1
+
+
+def test_a_file_that_is_no_video_or_has_no_frames(refused, tmp_path):
     text = tmp_path / "notes.mp4"
     text.write_text("not a video")
-    refused(stan_edge("run", text, "--save-video", tmp_path / "seen.mp4"), "notes.mp4")
+    refused("run", text, "--save-video", tmp_path / "seen.mp4", says=["notes.mp4"])
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    refused(stan_edge("run", empty, "--save-timeline", tmp_path / "t.png"), "empty.mp4")
+    refused("run", empty, "--save-timeline", tmp_path / "t.png", says=["empty.mp4"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4", "notes.mp4"]
 
 
-def test_outputs_that_cannot_be_written(stan_edge, tmp_path):
-    refused(stan_edge("run", "--demo", "--save-video", tmp_path / "no" / "seen.mp4"), "--save-video")
-    refused(stan_edge("run", "--demo", "--save-video", tmp_path / "seen.xyz"), ".mp4")
-    refused(stan_edge("run", "--demo", "--save-timeline", tmp_path / "t.gif"), ".png")
+def test_outputs_that_cannot_be_written(refused, tmp_path):
+    refused("run", "--demo", "--save-video", tmp_path / "no" / "seen.mp4", says=["--save-video"])
+    refused("run", "--demo", "--save-video", tmp_path / "seen.xyz", says=[".mp4"])
+    refused("run", "--demo", "--save-timeline", tmp_path / "t.gif", says=[".png"])
 
 
 @pytest.fixture
@@ -64,55 +121,50 @@ def bundle(tmp_path) -> Path:
     return Path(shutil.copytree(shipped_bundle(), tmp_path / "bundle"))
 
 
-def test_a_bundle_with_a_missing_or_changed_file(stan_edge, bundle):
+def test_a_bundle_with_a_changed_file(refused, bundle):
     weights = bundle / "weights.bin"
     data = bytearray(weights.read_bytes())
     data[1000] ^= 1
     weights.write_bytes(data)
-    refused(stan_edge("run", "--demo", "--model", bundle), "weights.bin", "not the one that was exported")
-    weights.unlink()
-    refused(stan_edge("verify", bundle), "weights.bin", "missing")
+    refused("run", "--demo", "--model", bundle, says=["weights.bin", "not the one that was exported"])
 
 
 @pytest.mark.parametrize(
     ("field", "value", "word"),
     [("schema_version", 99, "99"), ("hop_s", "fast", "hop_s"), ("classes", None, "classes"), ("extra", 1, "extra")],
 )
-def test_a_contract_that_cannot_be_meant(stan_edge, bundle, field, value, word):
+def test_a_contract_that_cannot_be_meant(refused, bundle, field, value, word):
     path = bundle / "contract.json"
     contract = json.loads(path.read_text())
     contract[field] = value
     path.write_text(json.dumps(contract))
     write_digests(bundle)
-    refused(stan_edge("run", "--demo", "--model", bundle), "contract.json", word)
+    refused("run", "--demo", "--model", bundle, says=["contract.json", word])
 
 
-def test_a_bundle_whose_gradients_are_not_its_recorded_ones(stan_edge, bundle):
+def test_a_bundle_whose_gradients_are_not_its_recorded_ones(refused, bundle):
     with np.load(bundle / "parity.npz") as recorded:
         arrays = dict(recorded)
     arrays["scores_vanilla"] *= 1.001
     np.savez(bundle / "parity.npz", **arrays)
     write_digests(bundle)
-    refused(stan_edge("run", "--demo", "--model", bundle), "vanilla", "frame scores")
+    refused("run", "--demo", "--model", bundle, says=["vanilla", "frame scores"])
 
 
-def test_weights_that_do_not_fit(stan_edge, tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy")
+def test_weights_that_do_not_fit(refused, tmp_path):
     path = tmp_path / "other.safetensors"
     safetensors.save_file({"conv.weight": np.zeros((3, 3), np.float32)}, path)
-    refused(stan_edge("export", path, "-o", tmp_path / "out"), "other.safetensors")
-    refused(stan_edge("train", "-o", tmp_path / "run", "--init", path, "--clips", "10"), "missing", "conv.weight")
-    refused(stan_edge("export", tmp_path / "none.safetensors", "-o", tmp_path / "out"), "none.safetensors")
+    refused("export", path, "-o", tmp_path / "out", says=["other.safetensors"])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_display_without_a_screen(stan_edge, monkeypatch):
+def test_a_display_without_a_screen(refused, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    refused(stan_edge("run", "--demo", "--display"), "--display")
+    refused("run", "--demo", "--display", says=["--display"])
 
 
-def test_a_crop_is_refused_before_anything_is_written(stan_edge, tmp_path):
+def test_a_crop_is_refused_before_anything_is_written(refused, tmp_path):
     video = write_video(tmp_path / "small.mkv", [np.zeros((48, 64, 3), np.uint8)] * 5)
-    refused(stan_edge("run", video, "--crop", "0,0,65,48", "--save-video", tmp_path / "seen.mp4"), "64")
+    refused("run", video, "--crop", "0,0,65,48", "--save-video", tmp_path / "seen.mp4", says=["64"])
     assert not list(tmp_path.glob("seen*"))

@@ -10,6 +10,8 @@ import pytest
 from stan_edge.backends import Backend
 from stan_edge.bench import BenchReport, measure, percentiles, print_report
 from stan_edge.bundle import Bundle
+from stan_edge.cli import bench
+from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
 
 
@@ -61,3 +63,10 @@ def test_a_report_prints_as_json_with_raw_values_and_as_a_table(
     table = capsys.readouterr().out
     assert "explain" in table
     assert "p99 is left out under 1000 values" in table
+
+
+@pytest.mark.parametrize("spec", ["0", "/dev/video0", "rtsp://eve:secret@10.0.0.8/live"])
+def test_a_camera_is_refused(spec: str) -> None:
+    with pytest.raises(ConfigError, match="give bench a video file") as refused:
+        bench.command(spec)
+    assert "secret" not in str(refused.value)

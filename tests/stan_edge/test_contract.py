@@ -105,6 +105,8 @@ def test_an_unknown_method_is_refused_by_name(values: dict[str, Any], tmp_path: 
         ("classes", ["background", "falling", "falling"], "classes holds a name twice"),
         ("alarms", ["flying"], "alarms names 'flying'"),
         ("background", "nothing", "background names 'nothing'"),
+        ("hop_s", 0.25, "hop_s (0.25) must be a multiple of 0.1 s within the window"),
+        ("hop_s", 2.1, "hop_s (2.1) must be a multiple of 0.1 s within the window"),
         ("alarms", ["background"], "background cannot be one of alarms"),
         ("methods.gradcam.profile", [1.0] * 19, "methods.gradcam.profile has 19 values for 20 frames"),
         ("methods.gradcam.profile", [0.0] + [1.0] * 19, "methods.gradcam.profile holds a value that is not positive"),

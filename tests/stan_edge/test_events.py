@@ -25,6 +25,11 @@ def contract(tiny_bundle: Bundle) -> Contract:
     )
 
 
+def nothing_open(label: str) -> list[FrameScore]:
+    """A timeline without frames that can still change."""
+    return []
+
+
 def events_of(
     contract: Contract, probabilities: Sequence[float | None], label: str = "falling", importance: float = 0.9
 ) -> list[Event]:
@@ -47,8 +52,8 @@ def events_of(
             latency_ms=0.0,
         )
         final = [TimelineFrame(start_s + k / 10, 2 * number + k, label, importance) for k in range(2)]
-        events += detector.add(result, final, {})
-    return events + detector.finish()
+        events += detector.add(result, final, nothing_open)
+    return events + detector.finish([])
 
 
 def phases(events: list[Event]) -> list[tuple[int, str]]:
@@ -114,8 +119,8 @@ def test_two_alarms_at_once_are_two_events(contract: Contract) -> None:
             "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.7,
             {"falling": 0.7, "headache": 0.65}, (), "none", 0.0,
         )  # fmt: skip
-        events += detector.add(result, [], {})
-    events += detector.finish()
+        events += detector.add(result, [], nothing_open)
+    events += detector.finish([])
     assert sorted((event.event, event.label, event.phase) for event in events) == [
         (0, "falling", "end"),
         (0, "falling", "start"),
@@ -167,15 +172,23 @@ def test_an_event_spans_its_important_frames(contract: Contract) -> None:
 
 def test_a_frame_can_be_important_for_an_event_before_it_is_final(contract: Contract) -> None:
     detector = EventDetector("room", contract, THRESHOLDS, 0.2)
+    asked = []
+
+    def provisional(label: str) -> list[FrameScore]:
+        asked.append(label)
+        return [FrameScore(1.4, 14, 0.7, False), FrameScore(1.5, 15, 0.8, False), FrameScore(1.6, 16, 0.2, False)]
+
     for number in range(3):
         result = WindowResult(
             "room", number, number * HOP_S, number * HOP_S + 2, True, None, "falling", 0.9, {"falling": 0.9}, (),
             "none", 0.0,
         )  # fmt: skip
-        events = detector.add(
-            result, [], {"falling": [FrameScore(1.5, 15, 0.8, False), FrameScore(1.6, 16, 0.2, False)]}
-        )
-    assert [frame.index for frame in events[0].important_frames] == [15]
+        events = detector.add(result, [], provisional)
+    assert [frame.index for frame in events[0].important_frames] == [14, 15]
+    assert set(asked) == {"falling"}  # nobody else is watched
+    # in the end one of them shows something else
+    (end,) = detector.finish([TimelineFrame(1.4, 14, "falling", 0.7), TimelineFrame(1.5, 15, "headache", 0.9)])
+    assert [frame.index for frame in end.important_frames] == [14]
 
 
 def test_windows_without_a_verdict_neither_confirm_nor_contradict(contract: Contract) -> None:
@@ -186,7 +199,7 @@ def test_windows_without_a_verdict_neither_confirm_nor_contradict(contract: Cont
 def test_a_large_hop_asks_for_no_more_than_a_small_one(contract: Contract) -> None:
     detector = EventDetector("room", contract, THRESHOLDS, 2.0)
     seen = WindowResult("room", 0, 0.0, 2.0, True, None, "falling", 0.9, {"falling": 0.9}, (), "none", 0.0)
-    assert [event.phase for event in detector.add(seen, [], {})] == ["start"]
+    assert [event.phase for event in detector.add(seen, [], nothing_open)] == ["start"]
 
 
 def test_each_class_has_its_own_figures(contract: Contract) -> None:
@@ -216,5 +229,5 @@ def test_each_class_has_its_own_threshold(contract: Contract) -> None:
                 "none",
                 0.0,
             )
-            events = detector.add(result, [], {label: [FrameScore(1.5, 15, 0.6, False)]})
+            events = detector.add(result, [], lambda _: [FrameScore(1.5, 15, 0.6, False)])
         assert bool(events[0].important_frames) == flagged

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_edge.backends import Backend, Graph
-from stan_edge.bundle import PARITY, Bundle, open_bundle, write_digests
+from stan_edge.backends import BACKENDS, PRECISIONS, Backend, Graph
+from stan_edge.bundle import PARITY, Bundle, explain_file, methods_of, open_bundle, write_digests
+from stan_edge.cli import verify
 from stan_edge.contract import METHODS, Method
 from stan_edge.errors import ParityError
 from stan_edge.explainer import Explainer
@@ -54,8 +56,11 @@ class Twisted:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_engine_here_reproduces_the_float64_reference(
-    tiny_bundle: Bundle, any_backend: Backend, method: Method
+    tiny_bundle: Bundle, any_backend: Backend, method: Method, request: pytest.FixtureRequest
 ) -> None:
+    if (any_backend.precision, method) == ("bf16", "staa-grad"):
+        # products of small gradients: maps are off by 2.5 %, and bf16 is refused for it
+        request.applymarker(pytest.mark.xfail(strict=True))
     row = replay(tiny_bundle, any_backend, Explainer(tiny_bundle, any_backend, method))
     assert row.passed
     assert row.tolerance == (1e-4 if any_backend.precision == "f32" else 2e-2)
@@ -98,8 +103,15 @@ def test_recordings_that_do_not_belong_to_the_graphs_are_caught(bundle_copy: Pat
     require_parity(bundle, backend, Explainer(bundle, backend, "gradcam"))
 
 
-def test_the_tolerance_depends_on_the_precision_that_was_asked_for() -> None:
-    assert TOLERANCE == {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
+@pytest.mark.parametrize(("error", "passes"), [(1e-2, {"bf16", "f16"}), (3e-2, set())])
+def test_the_tolerance_depends_on_the_precision_that_was_asked_for(
+    tiny_bundle: Bundle, backend: Backend, error: float, passes: set[str]
+) -> None:
+    off = Twisted(backend, {"frame_scores": lambda scores: scores * (1 + error)})
+    explainer = Explainer(tiny_bundle, off, "vanilla")
+    for precision in PRECISIONS:
+        off.precision = precision
+        assert replay(tiny_bundle, off, explainer).passed == (precision in passes)
 
 
 def test_a_verdict_is_remembered_for_this_bundle_engine_and_method(bundle_copy: Path, backend: Backend) -> None:
@@ -117,6 +129,22 @@ def test_a_verdict_is_remembered_for_this_bundle_engine_and_method(bundle_copy: 
     another = open_bundle(bundle_copy)
     require_parity(another, counting, Explainer(another, counting, "vanilla"))
     assert counting.runs == 3 * first
+
+
+@pytest.mark.parametrize("change", ["tolerance", "stan-edge"])
+def test_a_verdict_is_forgotten_when_what_passed_it_changes(
+    tiny_bundle: Bundle, backend: Backend, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    counting = Twisted(backend, {})
+    explainer = Explainer(tiny_bundle, counting, "vanilla")
+    require_parity(tiny_bundle, counting, explainer)
+    first = counting.runs
+    if change == "tolerance":
+        monkeypatch.setitem(TOLERANCE, "f32", 0.9e-4)
+    else:
+        monkeypatch.setattr("stan_edge.parity.version", lambda _: "99.0")
+    require_parity(tiny_bundle, counting, explainer)
+    assert counting.runs == 2 * first
 
 
 def test_a_failure_is_never_remembered(bundle_copy: Path, backend: Backend) -> None:
@@ -141,3 +169,19 @@ def test_a_recording_that_is_zero_everywhere_passes_when_the_engine_says_zero(
     silent = Twisted(backend, {"frame_scores": np.zeros_like, "map": np.zeros_like})
     assert replay(bundle, silent, Explainer(bundle, silent, "gradcam")).passed
     assert not replay(bundle, backend, Explainer(bundle, backend, "gradcam")).passed
+
+
+def test_verify_checks_the_other_methods_when_a_graph_does_not_load(
+    bundle_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle_copy / explain_file("gradcam")).write_bytes(b"not a graph")
+    write_digests(bundle_copy)
+    with pytest.raises(ParityError, match="f32 does not reproduce float64 on openvino gradcam, onnxruntime gradcam;"):
+        verify.command(bundle_copy, json_lines=True)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    others = set(methods_of(open_bundle(bundle_copy))) - {"gradcam"}
+    in_f32 = {(row["backend"], row["method"]) for row in rows if row["precision"] == "f32"}
+    assert in_f32 == {(name, method) for name in BACKENDS for method in others}
+    with pytest.raises(ParityError):
+        verify.command(bundle_copy)
+    assert "not checked: onnxruntime f32 gradcam: ONNX Runtime cannot load" in capsys.readouterr().out

@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from stan_edge.person import (
     HOLD_S,
     RATE_HZ,
     BoxSmoother,
-    MediapipeDetector,
+    Mask,
     PersonTracker,
     RawBox,
     Region,
@@ -29,9 +31,8 @@ from stan_edge.person import (
     is_plausible,
     padded_box,
     padded_mask,
-    region_from_boxes,
-    regions_from_known,
 )
+from stan_edge.pose import MediapipeDetector, watching
 from stan_edge.sources import Crop, Frame, Image, demo_clip, open_source
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -65,6 +66,16 @@ def frame_at(t_s: float, image: Image | None = None) -> Frame:
     return Frame(0, t_s, np.zeros((480, 640, 3), np.uint8) if image is None else image)
 
 
+def regions_from(*looks: RawBox | None, masks: Sequence[Mask | None] = ()) -> list[Region]:
+    """What a smoother makes of looks at `RATE_HZ`."""
+    smoother = BoxSmoother()
+    known = masks or [None] * len(looks)
+    return [
+        smoother.feed(look, k / RATE_HZ, 640, 480, mask=mask)
+        for k, (look, mask) in enumerate(zip(looks, known, strict=True))
+    ]
+
+
 def test_margin_is_15_percent_and_at_least_32_px_of_640() -> None:
     assert padded_box(BOX, 640, 480) == (68, 35, 232, 425)
     assert padded_box(BOX, 1280, 480) == (36, 16, 264, 444)
@@ -93,37 +104,36 @@ def test_every_region_is_a_box_inside_the_frame(
 @given(st.floats(0, 500), st.floats(0, 300), st.floats(40, 130), st.floats(40, 170))
 def test_a_still_box_is_the_padded_box_from_the_first_detection(x: float, y: float, w: float, h: float) -> None:
     raw = np.array([x, y, x + w, y + h])
-    assert region_from_boxes([raw] * 7, 640, 480) == [padded_box(raw, 640, 480)] * 7
+    assert [region.box_px for region in regions_from(*[raw] * 7)] == [padded_box(raw, 640, 480)] * 7
 
 
 def test_one_wild_detection_does_not_move_the_region() -> None:
     wild = np.array([500.0, 10.0, 620.0, 100.0])
-    boxes = region_from_boxes([BOX, BOX, BOX, BOX, wild, BOX], 640, 480)
-    assert boxes == [padded_box(BOX, 640, 480)] * 6
+    regions = regions_from(BOX, BOX, BOX, BOX, wild, BOX)
+    assert [region.box_px for region in regions] == [padded_box(BOX, 640, 480)] * 6
 
 
 def test_a_moved_person_is_followed_after_three_of_five_detections() -> None:
     moved = BOX + 200
     moved[3] = 470
-    boxes = region_from_boxes([BOX] * 5 + [moved] * 3, 640, 480)
-    assert boxes[6] == padded_box(BOX, 640, 480)
-    assert boxes[7] == padded_box(moved, 640, 480)
+    regions = regions_from(*[BOX] * 5, *[moved] * 3)
+    assert regions[6].box_px == padded_box(BOX, 640, 480)
+    assert regions[7].box_px == padded_box(moved, 640, 480)
 
 
 def test_a_miss_holds_the_box_then_gives_it_up() -> None:
-    smoother = BoxSmoother(hold_s=1.0)
+    smoother = BoxSmoother()
     box = smoother.feed(BOX, 0.0, 640, 480).box_px
-    assert smoother.feed(None, 1.0, 640, 480) == Region(box, "held")
-    assert smoother.feed(None, 1.1, 640, 480) == Region(None, "none")
-    assert smoother.feed(None, 9.0, 640, 480) == Region(None, "none")
+    assert smoother.feed(None, HOLD_S, 640, 480) == Region(box, "held")
+    assert smoother.feed(None, HOLD_S + 0.1, 640, 480) == Region(None, "none")
+    assert smoother.feed(None, HOLD_S + 9, 640, 480) == Region(None, "none")
 
 
-def test_boxes_known_to_training_follow_the_same_rules() -> None:
-    boxes = np.full((40, 4), np.nan)
-    boxes[:2] = BOX
-    regions = region_from_boxes(boxes, 640, 480)
-    held = round(HOLD_S * RATE_HZ) + 2
-    assert regions == [padded_box(BOX, 640, 480)] * held + [None] * (40 - held)
+def test_boxes_from_before_a_gap_have_no_vote() -> None:
+    smoother, moved = BoxSmoother(), BOX + 50
+    for k in range(5):
+        smoother.feed(BOX, k / RATE_HZ, 640, 480)
+    assert smoother.feed(moved, 60.0, 640, 480).box_px == padded_box(moved, 640, 480)
 
 
 def test_a_mask_is_widened_by_5_percent_of_the_longer_side_of_its_box() -> None:
@@ -133,15 +143,16 @@ def test_a_mask_is_widened_by_5_percent_of_the_longer_side_of_its_box() -> None:
 
 
 def test_the_mask_is_that_of_the_last_look_and_is_held_and_lost_with_its_box() -> None:
-    moved = BOX + 20
-    regions = regions_from_known(
-        [BOX, moved, None, None, moved],
-        [body(BOX), body(moved), body(BOX), None, None],
-        640,
-        480,
-        times_s=[0.0, 0.1, 0.2, 9.0, 9.1],
-        hold_s=1.0,
-    )
+    smoother, moved = BoxSmoother(), BOX + 20
+    regions = [
+        smoother.feed(box, t_s, 640, 480, mask=mask)
+        for box, t_s, mask in zip(
+            [BOX, moved, None, None, moved],
+            [0.0, 0.1, 0.2, 9.0, 9.1],
+            [body(BOX), body(moved), body(BOX), None, None],
+            strict=True,
+        )
+    ]
     assert [region.state for region in regions] == ["tracked", "tracked", "held", "none", "tracked"]
     assert np.array_equal(regions[0].mask, padded_mask(body(BOX), BOX))
     assert np.array_equal(regions[1].mask, padded_mask(body(moved), moved))
@@ -153,22 +164,21 @@ def test_the_mask_is_that_of_the_last_look_and_is_held_and_lost_with_its_box() -
 
 def test_masks_change_no_box_and_an_empty_mask_is_none() -> None:
     rng = np.random.default_rng(0)
-    boxes = BOX + rng.normal(0, 10, (20, 4))
-    boxes[[4, 5, 11]] = np.nan
-    masks = np.stack([np.zeros((480, 640), bool) if np.isnan(box).any() else body(box) for box in boxes])
-    masks[8] = False
-    regions = regions_from_known(boxes, masks, 640, 480)
-    assert [region.box_px for region in regions] == region_from_boxes(boxes, 640, 480)
+    looks = [None if k in (4, 5, 11) else BOX + rng.normal(0, 10, 4) for k in range(20)]
+    masks = [None if look is None else body(look) for look in looks]
+    masks[8] = np.zeros((480, 640), bool)
+    regions = regions_from(*looks, masks=masks)
+    assert regions == regions_from(*looks)
     assert [k for k, region in enumerate(regions) if region.mask is None] == [8]
 
 
-def test_training_gets_the_regions_of_the_tracker() -> None:
+def test_a_tracker_gives_the_regions_of_what_its_detector_finds() -> None:
     looks = [BOX, BOX + 9, None, BOX + 18, None, BOX]
     tracker = PersonTracker(FixedDetector(BOX, *looks, masks=True))  # the first look is not believed yet
     tracked = [tracker.update(frame_at(k / 10)) for k in range(7)][1:]
-    known = regions_from_known(looks, [None if box is None else body(box) for box in looks], 640, 480)
-    assert tracked == known
-    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(tracked, known, strict=True))
+    expected = regions_from(*looks, masks=[None if box is None else body(box) for box in looks])
+    assert tracked == expected
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(tracked, expected, strict=True))
 
 
 @pytest.mark.parametrize("region", ["box", "mask"])
@@ -187,11 +197,10 @@ def test_the_detector_gives_masks_where_the_model_asks_for_them(
     write_contract(bundle_copy / CONTRACT, contract.model_copy(update={"input": spec}))
     write_digests(bundle_copy)
     monkeypatch.setattr(run, "_stop_on_signals", lambda _: None)
-    monkeypatch.setattr("stan_edge.person.MediapipeDetector", detector)
-    monkeypatch.setattr("stan_edge.bench.MediapipeDetector", detector)
+    monkeypatch.setattr("stan_edge.pose.MediapipeDetector", detector)
     command = {"run": run.command, "bench": bench.command}[verb]
     with pytest.raises(AskedError) as asked:
-        command(demo_clip(), model=bundle_copy, backend="onnxruntime")
+        command(str(demo_clip()), model=bundle_copy, backend="onnxruntime")
     assert asked.value.args == (region == "mask",)
 
 
@@ -209,7 +218,7 @@ def test_nonsense_counts_as_a_miss(raw: tuple[float, float, float, float]) -> No
 def test_detector_runs_at_its_rate_whatever_the_frame_rate(fps: float) -> None:
     rng = np.random.default_rng(1)
     detector = FixedDetector(BOX)
-    tracker = PersonTracker(detector, rate_hz=10)
+    tracker = PersonTracker(detector)
     for k in range(round(20 * fps)):
         tracker.update(frame_at(k / fps + rng.uniform(0, 0.05) / fps))
     assert len(detector.near) == pytest.approx(200, abs=2)
@@ -239,14 +248,10 @@ def test_missing_mediapipe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def regions_of(clip: str, crop: Crop | None = None, *, masks: bool = False) -> list[Region]:
-    detector = MediapipeDetector(masks=masks)
-    tracker = PersonTracker(detector)
-    source = open_source(str(DATA / clip), crop=crop)
     regions = []
-    while (frame := source.read()) is not None:
-        regions.append(tracker.update(frame))
-    source.close()
-    detector.close()
+    with watching(masks=masks) as tracker, closing(open_source(str(DATA / clip), crop=crop)) as source:
+        while (frame := source.read()) is not None:
+            regions.append(tracker.update(frame))
     return regions
 
 
@@ -301,10 +306,11 @@ def test_mediapipe_writes_nothing_to_the_terminal_and_swallows_nothing_of_ours()
     pytest.importorskip("mediapipe")
     code = (
         "import os, numpy as np\n"
-        "from stan_edge.person import MediapipeDetector, _native_noise_removed\n"
+        "from stan_edge.native_noise import native_noise_removed\n"
+        "from stan_edge.pose import MediapipeDetector\n"
         "detector = MediapipeDetector()\n"
         "detector.find(np.zeros((240, 320, 3), np.uint8), None)\n"
-        "with _native_noise_removed():\n"
+        "with native_noise_removed():\n"
         "    os.write(2, b'kept\\n')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})

@@ -25,7 +25,7 @@ INVALID = WindowResult(
     "cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1
 )
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
-END = End("cam", "end_of_stream", 90, WindowCounts(21, 18, 2, 1), {"slow": 4})
+END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(21, 18, 2, 1), {"slow": 4})
                 "label": "falling",
                 "probability": 0.9123,
                 "probabilities": {"background": 0.0877, "falling": 0.9123},
+                "explained": "falling",
                 "frames": [
                     {"t_s": 0.6, "index": 18, "score": 0.1235, "important": False},
                     {"t_s": 0.7, "index": 21, "score": 0.9, "important": True},
@@ -81,6 +82,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(21, 18, 2, 1), {"slow": 4})
                 "label": None,
                 "probability": None,
                 "probabilities": None,
+                "explained": None,
                 "frames": [{"t_s": 0.8, "index": 24, "score": None, "important": False}],
                 "person": "none",
                 "latency_ms": 1,

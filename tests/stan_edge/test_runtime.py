@@ -12,7 +12,7 @@ import pytest
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Contract
-from stan_edge.errors import SourceConnectError, SourceStalledError
+from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.explainer import Explainer, Explanation
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.runtime import Runtime
@@ -91,6 +91,29 @@ def test_a_recording_gives_start_windows_events_end(
     assert recorder.closed == 1
 
 
+def test_another_class_than_the_one_shown_can_be_explained(
+    watch: Callable[..., Any], scene: list[Step], tiny_bundle: Bundle, explainer: Explainer
+) -> None:
+    asked = watch(ScriptedSource(scene, live=False), asked="headache")[1].of(WindowResult)
+    plain = watch(ScriptedSource(scene, live=False))[1].of(WindowResult)
+    for one, other in zip(asked, plain, strict=True):
+        assert (one.label, one.probabilities) == (other.label, other.probabilities)
+        assert (one.explained, other.explained) == ("headache", other.label)
+    given: list[int] = []
+
+    class Noting(Explainer):
+        def __init__(self) -> None:
+            self.method = explainer.method
+
+        def __call__(self, pictures: np.ndarray, class_index: int = -1, window: int = 0) -> Explanation:
+            given.extend((class_index, window))
+            return explainer(pictures, class_index, window)
+
+    watch(ScriptedSource(scene, live=False), explain=Noting(), asked="headache")
+    assert given[::2] == [tiny_bundle.contract.classes.index("headache")] * len(asked)
+    assert given[1::2] == list(range(len(asked)))
+
+
 def test_a_window_is_recorded_before_the_events_it_brings_about(watch: Callable[..., Any], scene: list[Step]) -> None:
     _, recorder = watch(ScriptedSource(scene, live=False))
     newest_s = -1.0
@@ -148,6 +171,45 @@ def test_a_source_that_fails_before_its_first_frame_raises_and_writes_nothing(
     assert recorder.records == []
 
 
+@pytest.mark.parametrize("live", [False, True], ids=["file", "camera"])
+@pytest.mark.parametrize(
+    "error", [ConfigError("The disk is full."), ZeroDivisionError()], ids=lambda e: type(e).__name__
+)
+def test_a_sink_that_fails_ends_the_run_and_lets_go_of_the_source(
+    tiny_bundle: Bundle,
+    backend: Backend,
+    explainer: Explainer,
+    noisy: Callable[..., np.ndarray],
+    error: Exception,
+    live: bool,
+) -> None:
+    class Full(Recorder):
+        discarded = 0
+
+        def frame(self, frame: Frame, region: object) -> None:
+            if frame.index == 25:
+                raise error
+
+        def discard(self) -> None:
+            self.discarded += 1
+
+    class Closing(ScriptedSource):
+        closed = False
+
+        def close(self) -> None:
+            super().close()
+            self.closed = True
+
+    sink, threads = Full(), threading.active_count()
+    source = Closing([Show(list(noisy(60, 190)), 10)], live=live)
+    with pytest.raises(type(error)) as raised:
+        Runtime(tiny_bundle, backend, explainer, [sink]).run(source, None)
+    assert raised.value is error  # and not a source that failed
+    assert (sink.discarded, sink.closed, sink.of(End)) == (1, 0, [])
+    assert source.closed
+    assert threading.active_count() == threads
+
+
 def test_a_stream_without_frames_starts_and_ends(watch: Callable[..., Any]) -> None:
     end, recorder = watch(ScriptedSource([], live=False))
     assert [type(record) for record in recorder.records] == [Start, End]
@@ -188,7 +250,7 @@ class Slow:
         self._explainer, self._wait = explainer, wait
         self.method = explainer.method
 
-    def __call__(self, frames: np.ndarray) -> Explanation:
+    def __call__(self, frames: np.ndarray, class_index: int = -1, window: int = 0) -> Explanation:
         self._wait()
         return self._explainer(frames)
 

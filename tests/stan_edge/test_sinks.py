@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -121,6 +122,31 @@ def test_a_file_that_cannot_be_written_is_refused_by_its_flag(
         sink(tmp_path / name, tiny_bundle.contract, "vanilla")
 
 
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 1000 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize(
+    ("sink", "name", "says"),
+    [
+        (OverlayVideo, "seen.mp4", r"--save-video .*seen\.mp4: cannot be written .*; make room"),
+        (TimelinePicture, "timeline.png", r"--save-timeline .*timeline\.png: cannot be written \(.+\); make room"),
+    ],
+)
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
+    play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path, sink: type, name: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        play(scene, sink(tmp_path / name, tiny_bundle.contract, "vanilla"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_piped_output_is_a_headline_a_line_per_event_and_a_summary(
     play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle
 ) -> None:
@@ -151,4 +177,4 @@ def test_a_display_without_a_screen_is_refused_by_its_flag(
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(ConfigError, match="--display: there is no screen"):
-        Display(tiny_bundle.contract, 0.5, threading.Event())
+        Display(tiny_bundle.contract, "vanilla", threading.Event())

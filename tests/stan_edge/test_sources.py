@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,7 @@ from stan_edge.sources import (
     VideoFile,
     demo,
     demo_clip,
+    is_camera,
     open_source,
 )
 from stan_edge.sources.address import connect_failure, printable_address
@@ -85,7 +87,7 @@ def iter_frames(source: Source) -> Iterator[Frame]:
 
 def test_importing_sources_and_person_is_light() -> None:
     code = (
-        "import sys, stan_edge.sources, stan_edge.person\n"
+        "import sys, stan_edge.sources, stan_edge.person, stan_edge.pose\n"
         "print([name for name in ('cv2', 'mediapipe', 'torch') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
@@ -170,6 +172,7 @@ def test_a_file_cut_in_the_middle_gives_what_it_has_and_says_so(tmp_path: Path, 
     with pytest.raises(SourceDecodeError, match=r"cut off or damaged: \d+ of about 50 frames"):
         frames.extend(iter_frames(source))
         pytest.fail("the cut was not reported")
+    assert 10 <= len(frames) < 50
     source.close()
 
 
@@ -307,7 +310,7 @@ def test_a_paced_file_is_on_time_and_loses_nothing_to_a_late_caller(tmp_path: Pa
 
 
 def test_reader_hands_over_everything_when_it_has_room() -> None:
-    with Reader(ScriptedSource([Show([picture(k) for k in range(20)], fps=10)]), max_frames=20) as reader:
+    with closing(Reader(ScriptedSource([Show([picture(k) for k in range(20)], fps=10)]), max_frames=20)) as reader:
         indices = [frame.index for frame in iter(lambda: reader.get(5.0), None)]
         assert indices == list(range(20))
         assert (reader.dropped, reader.ended) == (0, True)
@@ -316,7 +319,7 @@ def test_reader_hands_over_everything_when_it_has_room() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 60), st.integers(1, 12), st.lists(st.integers(0, 3), max_size=10))
 def test_every_frame_is_taken_or_counted_as_dropped_oldest_first(count: int, max_frames: int, takes: list[int]) -> None:
-    with Reader(ScriptedSource([Show([picture(0, 4, 4)] * count, fps=10)]), max_frames) as reader:
+    with closing(Reader(ScriptedSource([Show([picture(0, 4, 4)] * count, fps=10)]), max_frames)) as reader:
         taken: list[int] = []
         for take in takes:
             for _ in range(take):
@@ -331,7 +334,7 @@ def test_every_frame_is_taken_or_counted_as_dropped_oldest_first(count: int, max
 
 def test_reader_gives_the_error_after_the_frames_before_it() -> None:
     script = ScriptedSource([Show([picture(0)] * 3, fps=10), Fail(SourceDecodeError("broken"))])
-    with Reader(script, max_frames=10) as reader:
+    with closing(Reader(script, max_frames=10)) as reader:
         assert [frame.index for frame in (reader.get(5.0) for _ in range(3)) if frame] == [0, 1, 2]
         for _ in range(2):
             with pytest.raises(SourceDecodeError, match="broken"):
@@ -341,7 +344,7 @@ def test_reader_gives_the_error_after_the_frames_before_it() -> None:
 
 def test_reader_returns_none_when_nothing_comes_in_time() -> None:
     script = ScriptedSource([Show([picture(0)], fps=10), Gap(60.0)], realtime=True)
-    with Reader(script, max_frames=4) as reader:
+    with closing(Reader(script, max_frames=4)) as reader:
         assert reader.get(5.0) is not None
         assert reader.anchor_s is not None and abs(time.monotonic() - reader.anchor_s) < 5
         assert reader.get(0.05) is None
@@ -367,6 +370,15 @@ def test_a_camera_that_is_not_there_lists_those_that_are() -> None:
         open_source("99")
     with pytest.raises(SourceConnectError, match=r"there is no /dev/video98"):
         open_source("/dev/video98")
+    with pytest.raises(SourceConnectError, match=r"there is no /dev/v4l/by-id/usb-none; this machine has"):
+        open_source("/dev/v4l/by-id/usb-none")
+
+
+def test_cameras_are_told_from_files(tmp_path: Path) -> None:
+    for camera in ("0", "/dev/video0", "/dev/v4l/by-id/usb-none", "rtsp://10.0.0.8/live", "http://10.0.0.8/film.mp4"):
+        assert is_camera(camera)
+    for file in ("film.mp4", "./0", str(tmp_path / "dev" / "video0")):
+        assert not is_camera(file)
 
 
 def serve_once(answer: bytes) -> int:

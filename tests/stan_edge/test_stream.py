@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stan_edge.bundle import Bundle
+from stan_edge.contract import EventSpec
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explainer
+from stan_edge.explainer import Explainer, Explanation
 from stan_edge.person import PersonTracker, Sighting
 from stan_edge.records import Event, WindowResult
 from stan_edge.sources import Frame, Image
@@ -79,6 +80,30 @@ def test_an_alarm_becomes_one_event_with_important_frames(
     assert [event.phase for event in story][-1:] == ["end"]
     assert 1.0 < story[-1].t_start_s < 6.0 <= story[-1].t_end_s < 8.0
     assert any(3.0 <= frame.t_s < 6.0 for frame in story[-1].important_frames)
+
+
+def test_frames_that_end_up_under_another_label_leave_the_event_that_ends_with_the_stream(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray]
+) -> None:
+    contract = tiny_bundle.contract
+    plain = {"dealias": False, "profile": (1.0,) * 20, "scale": (0.0, 1.0)}
+    low = {"thresholds": dict.fromkeys(contract.alarms, 0.3)}
+    spec = contract.methods["vanilla"].model_copy(update=plain | low)
+    soon = EventSpec(enter=0.6, leave=0.4, min_duration_s=0.0, merge_gap_s=1.0)
+    contract = contract.model_copy(
+        update={"methods": {"vanilla": spec}, "events": dict.fromkeys(contract.alarms, soon)}
+    )
+    stream = Stream("room", contract, "vanilla", 0.2, None, False)
+    windows = [w for k, picture in enumerate(noisy(22, 60)) for w in stream.feed(Frame(k, k / 10, picture))[1]]
+    for window, label, score in zip(windows, ("falling", "headache"), (0.8, 1.0), strict=True):
+        logits = np.where(np.array(contract.classes) == label, np.float32(20), np.float32(0)) * contract.temperature
+        scores = np.full(20, score, np.float32)
+        step = stream.conclude(window, Explanation(logits, scores, scores[:, None, None]), 1.0)
+        assert [event.label for event in step.events] == [label]
+    timeline, ends = stream.finish()
+    assert {frame.label for frame in timeline} == {"headache"}
+    found = {event.label: {frame.index for frame in event.important_frames} for event in ends}
+    assert found == {"falling": {0, 1}, "headache": set(range(2, 22))}
 
 
 def test_every_frame_of_the_grid_is_on_the_timeline_once(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +25,7 @@ def result(number: int, hop: int, label: str | None, probability: float, scores:
         reason=None if label else "gap",
         label=label,
         probability=probability if label else None,
-        probabilities=None,
+        probabilities=None if label is None else dict.fromkeys(LABELS, (1 - probability) / 2) | {label: probability},
         frames=tuple(
             FrameScore(tick / 10, tick, scores[k] if label and scores else None, False) for k, tick in enumerate(ticks)
         ),
@@ -104,6 +106,28 @@ def test_what_is_final_lies_before_every_later_window_and_what_is_open_is_provis
                 assert not frame.important
                 if leader == label:
                     assert frame.score == pytest.approx(value)
+
+
+@given(streams())
+def test_of_the_class_asked_for_windows_say_as_much_as_they_believe_in_it(
+    stream: tuple[int, list[WindowResult]],
+) -> None:
+    hop, results = stream
+    asked = [replace(one, asked="headache") for one in results]
+    for frame in run(hop, asked):
+        votes = [
+            (one.probabilities["background" if one.label == "background" else "headache"], one.label, held.score)
+            for one in asked
+            if one.probabilities is not None
+            for held in one.frames
+            if held.index == frame.index
+        ]
+        if not votes:
+            assert (frame.label, frame.importance) == (None, None)
+            continue
+        shares = [weight * score for weight, label, score in votes if label != "background" and score is not None]
+        assert frame.label == ("headache" if shares else None)
+        assert frame.importance == pytest.approx(sum(shares) / sum(weight for weight, _, _ in votes))
 
 
 def test_a_frame_that_no_valid_window_holds_has_no_importance() -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge import person, pose
 from stan_edge.errors import ConfigError
-from stan_edge.person import Box, Mask, MediapipeDetector, PersonTracker, Region, Sighting, Tracker
+from stan_edge.person import Box, Mask, PersonTracker, Region, Sighting, Tracker
+from stan_edge.pose import watching
 from stan_edge.sources import Frame, Image
 from stan_train.manifest import REGION_SIDECAR, Clip
 
 SKELETON = ".skeleton"
+_DAMAGED = (
+    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
+    *(BadZipFile, zlib.error, TokenError),
+)
+"""What reading 12,000 damaged or cut region files raised, and a file of another kind."""
 
 
 class KnownRegions:
@@ -59,11 +70,8 @@ def person_tracker(clip: Clip, *, masks: bool) -> Iterator[Tracker | None]:
         ConfigError: the file beside the clip is not there or damaged.
     """
     if clip.region == "pose":
-        detector = MediapipeDetector(masks=masks)
-        try:
-            yield PersonTracker(detector)
-        finally:
-            detector.close()
+        with watching(masks=masks) as tracker:
+            yield tracker
     else:
         yield None if clip.region == "none" else KnownRegions(*known_regions(clip))
 
@@ -94,12 +102,43 @@ def known_regions(clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.uint8] | 
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             boxes = np.asarray(arrays["boxes"], np.float32)
             masks = arrays.get("masks")
-    except (OSError, EOFError, KeyError, ValueError) as error:
+    except _DAMAGED as error:
         raise ConfigError(f"{path}: cannot be read ({error}); scan with regions from the picture instead.") from error
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ConfigError(f"{path}: boxes are {boxes.shape}, not one box of 4 numbers a frame; write it again.")
-    if masks is not None and (masks.dtype != np.uint8 or masks.shape != (*masks.shape[:2], -(-clip.width_px // 8))):
+    packed = (len(boxes), clip.height_px, -(-clip.width_px // 8))
+    if masks is not None and (masks.dtype != np.uint8 or masks.shape != packed):
         raise ConfigError(
-            f"{path}: masks are {masks.shape}, not packed bits of {clip.width_px} pixels; write it again."
+            f"{path}: masks are {masks.dtype} {masks.shape}, not packed bits, uint8 {packed}; write it again."
         )
     return boxes, masks
+
+
+def region_settings(clip: Clip) -> dict[str, float | str]:
+    """All besides the clip and its region file that decides where the person is in it."""
+    if clip.region == "none":
+        return {}
+    rules: dict[str, float | str] = {
+        "rate_hz": person.RATE_HZ,
+        "hold_s": person.HOLD_S,
+        "median_detections": person.MEDIAN_DETECTIONS,
+        "margin": person.MARGIN,
+        "min_margin_px": person.MIN_MARGIN_PX,
+        "mask_margin": person.MASK_MARGIN,
+    }
+    if clip.region != "pose":
+        return rules
+    return rules | {
+        "mask_level": pose.MASK_LEVEL,
+        "min_visibility": pose.MIN_VISIBILITY,
+        "min_joints": pose.MIN_JOINTS,
+        "min_confidence": pose.MIN_CONFIDENCE,
+        "mediapipe": _mediapipe(),
+    }
+
+
+def _mediapipe() -> str:
+    try:
+        return version("mediapipe")
+    except PackageNotFoundError:  # the detector says what to install
+        return ""
