@@ -7,6 +7,7 @@ A proxy: nobody there has pain. `please` and `sorry` touch the chest, `brother` 
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -26,7 +27,6 @@ from stan_train.probe import probe
 from stan_train.replay import replay
 
 CHEST, FOREHEAD = ("please", "sorry"), ("brother",)
-RESAMPLES = 2000
 
 
 def main(
@@ -44,8 +44,7 @@ def main(
             found.height_px, (), (), "pose", None,
         )  # fmt: skip
         windows = replay(clip, [explainer], contract, hop_s=contract.input.tick_s)
-        logits = windows.logits[windows.valid]
-        seen[path.stem] = np.stack([softmax(row, contract.temperature) for row in logits])
+        seen[path.stem] = softmax(windows.logits[windows.valid], contract.temperature)
     index = {name: contract.classes.index(name) for name in ("chest_pain", "headache")}
     others = [name for name in seen if name not in CHEST + FOREHEAD]
 
@@ -64,19 +63,18 @@ def main(
         "# Signs as a proxy for headache and chest pain",
         "",
         f"{contract.name} {bundle.digest}, {backend.name} {backend.precision}, {date.today().isoformat()}. Command: "
-        f"`python {sys.argv[0]} DATA`. Nobody in these 11 clips has pain, and there are two people: a proxy.",
-        "AUC over windows of 2 s, 0.1 s apart; 0.5 is chance. The interval (95 %) is over resampled clips where both "
-        "sides have at least two, else over resampled windows, which resemble each other: too narrow.",
+        f"`{shlex.join(['python', *sys.argv])}`. Nobody in these {len(seen)} clips has pain, and there are two people: "
+        "a proxy.",
+        "AUC over windows of 2 s, 0.1 s apart; 0.5 is chance. One or two clips on a side allow no interval.",
         "",
-        "| comparison | clips | AUC | interval | resampled |",
-        "|---|---|---|---|---|",
+        "| comparison | clips | AUC |",
+        "|---|---|---|",
     ]
     for name, yes, no, score in rows:
-        sides = [[score(seen[clip]) for clip in side] for side in (yes, no)]
-        value = _auc(*(np.concatenate(side) for side in sides))
-        what = "clips" if min(map(len, sides)) > 1 else "windows"
-        low, high = np.percentile(_resampled(sides, what), (2.5, 97.5))
-        lines.append(f"| {name} | {len(yes)} against {len(no)} | {value:.2f} | {low:.2f} to {high:.2f} | {what} |")
+        sides = [np.concatenate([score(seen[clip]) for clip in side]) for side in (yes, no)]
+        truth = np.repeat([1, 0], [len(side) for side in sides])
+        value = roc_auc_score(truth, np.concatenate(sides))
+        lines.append(f"| {name} | {len(yes)} against {len(no)} | {value:.2f} |")
     lines += ["", "| sign | mean p(chest pain) | mean p(headache) | mean p(background) |", "|---|---|---|---|"]
     for name, p in seen.items():
         means = p.mean(0)
@@ -86,26 +84,6 @@ def main(
     print(report)
     if out:
         out.write_text(report, encoding="utf-8")
-
-
-def _auc(yes: NDArray[np.float64], no: NDArray[np.float64]) -> float:
-    truth = np.concatenate([np.ones(len(yes)), np.zeros(len(no))])
-    return float(roc_auc_score(truth, np.concatenate([yes, no])))
-
-
-def _resampled(sides: list[list[NDArray[np.float64]]], what: str) -> list[float]:
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = []
-        for side in sides:
-            if what == "clips":
-                drawn.append(np.concatenate([side[k] for k in rng.integers(0, len(side), len(side))]))
-            else:
-                windows = np.concatenate(side)
-                drawn.append(windows[rng.integers(0, len(windows), len(windows))])
-        found.append(_auc(*drawn))
-    return found
 
 
 if __name__ == "__main__":

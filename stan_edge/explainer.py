@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
 from stan_edge.errors import ConfigError
-from stan_edge.smoothgrad import noise
+from stan_edge.smoothgrad import StreamNoise, noise
 
 PREDICTED = -1
 """Class index that asks the graph to explain the class it predicts."""
@@ -36,12 +37,15 @@ class Explainer:
         self.method = method
         self._classes = len(bundle.contract.classes)
         self._class_specific = spec.class_specific
-        self._fixed: dict[str, NDArray[Any]] = {}
-        if spec.samples is not None:
-            self._fixed["noise"] = noise(bundle.contract.input, spec.samples)
+        self._noise: Callable[[int], NDArray[np.float32]] | None = None
+        if method == "streaming":
+            self._noise = StreamNoise(bundle.contract.input)
+        elif spec.samples is not None:
+            same = noise(bundle.contract.input, spec.samples)
+            self._noise = lambda _window: same
         self._graph = backend.load(graph)
 
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
+    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
         """Explain one window: one graph run for each pass.
 
         Several passes are explained for the class of their mean logits. One that predicts another class by itself
@@ -51,6 +55,7 @@ class Explainer:
         Args:
             pictures: `[T, S, S, 3]`, RGB, framed and with the view applied, or `[P, T, S, S, 3]`, one for each pass.
             class_index: the class whose logit is explained; the predicted one by default.
+            window: its number in the stream; gives `streaming` its noise.
 
         Raises:
             ConfigError: there is no such class (the graph would give zeros without a word).
@@ -60,15 +65,15 @@ class Explainer:
                 f"Class {class_index} cannot be explained; the model has classes 0 to {self._classes - 1}."
             )
         if pictures.ndim == 4:
-            return self._run(pictures, class_index)
-        found = [self._run(frames, class_index) for frames in pictures]
+            return self._run(pictures, class_index, window)
+        found = [self._run(frames, class_index, window) for frames in pictures]
         if len(found) == 1:
             return found[0]
         logits = np.mean([one.logits for one in found], axis=0)
         if class_index == PREDICTED and self._class_specific:
             best = int(logits.argmax())
             found = [
-                one if one.logits.argmax() == best else self._run(frames, best)
+                one if one.logits.argmax() == best else self._run(frames, best, window)
                 for one, frames in zip(found, pictures, strict=True)
             ]
         return Explanation(
@@ -77,19 +82,19 @@ class Explainer:
             np.mean([one.map for one in found], axis=0),
         )
 
-    def _run(self, frames: NDArray[np.uint8], class_index: int) -> Explanation:
-        out = self._graph(
-            self._fixed
-            | {
-                "frames": frames[None],
-                "class_index": np.array([class_index], np.int64),
-            }
-        )
+    def _run(self, frames: NDArray[np.uint8], class_index: int, window: int) -> Explanation:
+        feeds: dict[str, NDArray[Any]] = {
+            "frames": frames[None],
+            "class_index": np.array([class_index], np.int64),
+        }
+        if self._noise is not None:
+            feeds["noise"] = self._noise(window)
+        out = self._graph(feeds)
         return Explanation(out["logits"][0], out["frame_scores"][0], out["map"][0])
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Class probabilities `[C]` from logits `[C]`."""
+    """Class probabilities `[..., C]` from logits `[..., C]`; NaN where these are."""
     scaled = logits.astype(np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max())
-    return exponentials / exponentials.sum()
+    exponentials = np.exp(scaled - scaled.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ from stan_edge.contract import InputSpec
 SIGMA = 0.15 * 255
 """Standard deviation in gray levels: 15 % of the range of values."""
 SEED = 0
+STEP = 104_729
+"""Values between the noise of one window and of the next; odd, so that no pixel of a frame meets the same noise in two
+windows that hold it (a frame moves by a multiple of its own, even, number of values)."""
 
 
 def noise(spec: InputSpec, samples: int) -> NDArray[np.float32]:
@@ -20,3 +25,19 @@ def noise(spec: InputSpec, samples: int) -> NDArray[np.float32]:
     """
     shape = (samples, spec.frames, spec.size_px, spec.size_px, 3)
     return (SIGMA * np.random.RandomState(SEED).standard_normal(shape)).astype(np.float32)
+
+
+class StreamNoise:
+    """A draw for every window of a stream, `[1, T, S, S, 3]`: SmoothGrad spread over the windows that hold a frame.
+
+    Cut from one stretch of noise, a little further on for each window: drawing anew takes as long as the network.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self._values = noise(spec, 2).ravel()
+        self._shape = (1, spec.frames, spec.size_px, spec.size_px, 3)
+
+    def __call__(self, window: int) -> NDArray[np.float32]:
+        count = math.prod(self._shape)
+        start = window * STEP % count
+        return self._values[start : start + count].reshape(self._shape)

@@ -18,10 +18,10 @@ from stan_edge.errors import BackendUnavailableError
 from stan_edge.explainer import Explainer
 from stan_export.export import export
 from stan_train.checkpoint import Checkpoint, save_checkpoint
-from stan_train.fit import normalize
 from stan_train.manifest import BACKGROUND, Clip, Intervals
 from stan_train.model import Stan, StanConfig
 from stan_train.synth import write_video
+from stan_train.validation import normalize
 from tests.stan_export.conftest import trained_size
 
 settings.register_profile("repeatable", derandomize=True, database=None, max_examples=40, deadline=None)

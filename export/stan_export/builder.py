@@ -68,17 +68,18 @@ class GraphBuilder:
         inputs: Mapping[str, tuple[int, Sequence[int]]],
         outputs: Mapping[str, tuple[str, Sequence[int]]],
     ) -> onnx.ModelProto:
-        """The finished model.
+        """The finished model, without nodes that no output needs.
 
         `inputs` maps a name to element type and shape, `outputs` a name to the float32 value and its shape.
         """
         self._rename({value: output for output, (value, _) in outputs.items()})
+        nodes, used = self._needed(set(outputs))
         graph = helper.make_graph(
-            self._nodes,
+            nodes,
             name,
             [helper.make_tensor_value_info(key, kind, shape) for key, (kind, shape) in inputs.items()],
             [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, (_, shape) in outputs.items()],
-            self._initializers,
+            [initializer for initializer in self._initializers if initializer.name in used],
         )
         return helper.make_model(
             graph,
@@ -86,6 +87,15 @@ class GraphBuilder:
             ir_version=IR_VERSION,
             producer_name="stan-edge",
         )
+
+    def _needed(self, values: set[str]) -> tuple[list[onnx.NodeProto], set[str]]:
+        """The nodes that these values come from, in order, and all values they use."""
+        nodes, used = [], set(values)
+        for node in reversed(self._nodes):
+            if used.intersection(node.output):
+                nodes.append(node)
+                used.update(node.input)
+        return nodes[::-1], used
 
     def _rename(self, names: Mapping[str, str]) -> None:
         """Give values the names of outputs. An Identity node would do, but OpenVINO then reports the inner

@@ -19,7 +19,7 @@ from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import PREDICTED, Explainer, softmax
 
-GRADIENTS: tuple[Method, ...] = ("vanilla", "smoothgrad")
+GRADIENTS: tuple[Method, ...] = ("vanilla", "smoothgrad", "streaming")
 """Methods whose scores come from the input gradient, through the stem's strided kernel."""
 THRESHOLDS = np.arange(101) / 100
 MIXED_WINDOWS = 5
@@ -124,7 +124,7 @@ def uncalibrated(method: Method, frames: int, shown: Sequence[str]) -> MethodSpe
         cell_px=MAP_CELL if method in GRADIENTS else TOKEN_CELL,
         scale=None,
         thresholds=dict.fromkeys(shown, 0.5),
-        samples=SAMPLES if method == "smoothgrad" else None,
+        samples={"smoothgrad": SAMPLES, "streaming": 1}.get(method),
     )
 
 
@@ -139,7 +139,8 @@ def calibrate(
     explained = [explainer(w, int(c)) for w, c in zip(windows.frames, windows.labels, strict=True)]
     probability: NDArray[np.float64] | float = 0.0
     if background is not None:
-        probability = np.stack([softmax(e.logits, temperature) for e in explained])[:, classes.index(background)]
+        logits = np.stack([explanation.logits for explanation in explained])
+        probability = softmax(logits, temperature)[:, classes.index(background)]
     scored = ScoredWindows(
         raw=np.stack([explanation.frame_scores for explanation in explained]),
         still=np.stack([still_scores(explainer, frames) for frames in windows.frames]),

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stan_edge.bundle import write_digests
 from stan_edge.contract import CalibrationRecord, Contract
 
 CARD = "card.md"
-MEASURED = "## Measured"
 
 
 def write_card(folder: Path, contract: Contract) -> None:
     """Write the card of a bundle from its contract; figures of an earlier one are gone, they may not hold any more."""
     (folder / CARD).write_text(_card(contract), encoding="utf-8")
-
-
-def add_figures(folder: Path, tables: str) -> None:
-    """Add measured tables (Markdown, headings of the second level) to the card, instead of those there, and record
-    the digests anew."""
-    before, _, _ = (folder / CARD).read_text(encoding="utf-8").partition(f"\n{MEASURED}\n")
-    text = f"{before}\n{MEASURED}\n\n" + tables.replace("## ", "### ")
-    (folder / CARD).write_text(text, encoding="utf-8")
-    write_digests(folder)
 
 
 def _card(contract: Contract) -> str:
@@ -54,8 +43,9 @@ def _calibration(record: CalibrationRecord, contract: Contract) -> list[str]:
     lines = [
         f"- Data: {record.data}, {record.clips} clips, {record.windows} windows, {record.minutes:.1f} minutes; "
         f"sha256 {record.data_sha256}.",
+        "- These clips chose the figures below: expect less on others, and less still if it was trained on them.",
         f"- Temperature {contract.temperature:.2f}. Hysteresis for at most {record.false_alarms_per_hour_target:g} "
-        "false alarms an hour of each class:",
+        "false alarms an hour of each class (* not reached on these clips):",
         "",
         "| alarm | enter | leave | for s | found | false alarms in minutes |",
         "|---|---|---|---|---|---|",
@@ -64,6 +54,7 @@ def _calibration(record: CalibrationRecord, contract: Contract) -> list[str]:
         figures = record.figures.get(alarm, {})
         found = f"{_whole(figures.get('found'))} of {_whole(figures.get('events'))}"
         false = f"{_whole(figures.get('false_alarms'))} in {figures.get('negative_minutes') or 0:.1f}"
+        false += "*" * ((figures.get("false_alarms_per_hour") or 0.0) > record.false_alarms_per_hour_target)
         lines.append(
             f"| {alarm} | {events.enter:.2f} | {events.leave:.2f} | {events.min_duration_s:g} | {found} | {false} |"
         )

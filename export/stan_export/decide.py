@@ -77,7 +77,8 @@ def decide(recordings: Recordings, contract: Contract, false_alarms_per_hour: fl
                 probabilities=rows[:, column],
                 t_start_s=clip.t_start_s,
                 t_end_s=clip.t_end_s,
-                important_s=clip.important_s() if clip.clip.label == name else None,
+                important_s=clip.important_s() if clip.clip.label == name else [],
+                ignored_s=clip.seconds_of(clip.clip.ignored) if clip.clip.label == name else [],
             )
             for clip, rows in zip(recordings.clips, probabilities, strict=True)
         ]
@@ -142,4 +143,4 @@ def _counted(clip: ClipWindows) -> NDArray[np.bool_]:
 
 def _probabilities(clip: ClipWindows, temperature: float) -> NDArray[np.float64]:
     """[W, C], NaN for windows that are not valid."""
-    return np.stack([softmax(row, temperature) for row in clip.logits])
+    return softmax(clip.logits, temperature)

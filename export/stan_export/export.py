@@ -153,7 +153,8 @@ def _prove(bundle: Bundle, console: Console) -> None:
             continue
         for method in METHODS:
             row = replay(bundle, backend, Explainer(bundle, backend, method))
-            figures = f"{name} {method}: frame scores {row.scores_error:.1e}, logits {row.logits_error:.1e}"
+            errors = f"frame scores {row.scores_error:.1e}, maps {row.map_error:.1e}, logits {row.logits_error:.1e}"
+            figures = f"{name} {method}: {errors}"
             if not row.passed:
                 raise ParityError(f"{figures} exceed {row.tolerance:.0e}; the bundle was not written.")
             console.print(f"{figures} of float64", highlight=False, markup=False)

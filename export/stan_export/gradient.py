@@ -177,9 +177,10 @@ def affine(g: GraphBuilder, gain: Array, shift: Array) -> Operator:
 
 @dataclass
 class AttentionProbe:
-    """Keeps the softmax `[B, heads, N, N]` of the last attention it is handed to."""
+    """Keeps the softmax `[B, heads, N, N]` of the last attention it is handed to, and once pulled back its gradient."""
 
     softmax: str = ""
+    dsoftmax: str = ""
 
 
 def attention(g: GraphBuilder, heads: int, channels: int, grid: Grid, probe: AttentionProbe) -> Operator:
@@ -209,6 +210,8 @@ def attention(g: GraphBuilder, heads: int, channels: int, grid: Grid, probe: Att
             dout = to_heads(dy, 0, 2, 1, 3)
             dv = g.node("MatMul", g.transpose(softmax, 0, 1, 3, 2), dout)
             dsoftmax = g.node("MatMul", dout, g.transpose(v, 0, 1, 3, 2))
+            if probe.softmax == softmax:
+                probe.dsoftmax = dsoftmax
             row_sum = g.reduce("ReduceSum", g.node("Mul", dout, out), -1, keepdims=True)
             dscores = g.node("Mul", softmax, g.node("Sub", dsoftmax, row_sum))
             dq = g.node("MatMul", dscores, g.transpose(k, 0, 1, 3, 2))

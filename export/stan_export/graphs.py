@@ -3,7 +3,8 @@
 Every graph takes `frames`, uint8 `[B, T, H, W, 3]` RGB, and gives `logits`, float32 `[B, classes]`. The
 explaining ones add `frame_scores` `[B, T]` (raw, before de-aliasing and scaling) and a coarse `map`
 `[B, T, h, w]`; the class-specific ones also take `class_index`, int64 `[B]`, where -1 is the predicted class.
-`smoothgrad` also takes `noise`, float32 `[samples, T, H, W, 3]` in gray levels, see `stan_edge.smoothgrad`.
+`smoothgrad` also takes `noise`, float32 `[samples, T, H, W, 3]` in gray levels, see `stan_edge.smoothgrad`; the
+graph of `streaming` is that of `smoothgrad` with one sample.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from stan_export.network import PATCH, Trunk, check_input, head, trunk
 from stan_export.smoothgrad import SAMPLES, smoothed
 from stan_train.model import Stan
 
-CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "smoothgrad", "gradcam"})
+CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "smoothgrad", "streaming", "gradcam", "staa-grad"})
 """Methods whose graph takes `class_index`."""
 MAP_CELL, TOKEN_CELL = 16, 32
 """Side of a cell of a gradient's map in pixels.
@@ -88,7 +89,8 @@ def _graph(form: InferenceForm, spec: InputSpec, batch: int, samples: int, metho
     window = (spec.frames, spec.size_px, spec.size_px, 3)
     inputs: dict[str, tuple[int, Sequence[int]]] = {"frames": (TensorProto.UINT8, (batch, *window))}
     pixels = g.node("Cast", "frames", to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
-    if method == "smoothgrad":
+    if method in ("smoothgrad", "streaming"):
+        samples = samples if method == "smoothgrad" else 1
         inputs["noise"] = (TensorProto.FLOAT, (samples, *window))
         network = smoothed(g, form, pixels, "noise", spec, batch, samples)
     else:
@@ -106,10 +108,8 @@ def _graph(form: InferenceForm, spec: InputSpec, batch: int, samples: int, metho
 
 def _gradient(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """|d logit / d pixel|, averaged over channels and the pixels of a cell or a frame."""
-    stem, tokens = network.stem_grid, network.grid.tokens
-    seed = g.node("Mul", _one_hot(g, form, logits, stem.batch), g.scalar(SEED / tokens))  # [B, classes]
-    dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
-    gradient = network.to_patches(g.reshape(dpooled, stem.batch, 1, -1))
+    stem = network.stem_grid
+    gradient = network.to_patches(_dfeatures(g, form, network, logits))
     sides = [
         g.reduce("ReduceMean", g.node("Abs", side), -1) for side in (gradient.even, gradient.odd)
     ]  # [B, T/2, h*w] each
@@ -141,12 +141,32 @@ def _staa(g: GraphBuilder, _form: InferenceForm, network: Trunk, _logits: str) -
     return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
 
 
+def _staa_grad(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
+    """The same attention A, each entry times its gradient where that speaks for the class: ReLU(dlogit/dA * A), mean
+    over heads and queries (after arXiv 2103.15679)."""
+    gradient = network.to_softmax(_dfeatures(g, form, network, logits))
+    speaking = g.node("Relu", g.node("Mul", gradient, network.softmax))
+    received = g.node("Mul", g.reduce("ReduceMean", speaking, 1, 2), g.scalar(1 / SEED))  # [B, N]
+    cells = _token_frames_to_frames(g, received, network.grid)
+    return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
+
+
 _EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk, str], Explanation]] = {
     "vanilla": _gradient,
     "smoothgrad": _gradient,
+    "streaming": _gradient,
     "gradcam": _gradcam,
     "staa": _staa,
+    "staa-grad": _staa_grad,
 }
+
+
+def _dfeatures(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> str:
+    """Gradient `[B, 1, C]` of the class's logit with respect to the features of any token, times `SEED`."""
+    batch = network.grid.batch
+    seed = g.node("Mul", _one_hot(g, form, logits, batch), g.scalar(SEED / network.grid.tokens))  # [B, classes]
+    dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
+    return g.reshape(dpooled, batch, 1, -1)
 
 
 def _one_hot(g: GraphBuilder, form: InferenceForm, logits: str, batch: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.contract import EventSpec
+from stan_train.spans import Interval, outside_s, overlap
 
 ENTER = tuple(k / 100 for k in range(95, 25, -5))
 # The first of each is about the figure of a bundle that is not calibrated: it stays where others do no better.
@@ -26,8 +27,10 @@ class Track:
     probabilities: NDArray[np.float64]  # [W], NaN for a window that is not valid
     t_start_s: NDArray[np.float64]  # [W]
     t_end_s: NDArray[np.float64]  # [W]
-    important_s: list[tuple[float, float]] | None
-    """When the class is shown; None for a clip without it, where every event is a false alarm."""
+    important_s: list[Interval]
+    """When the class is shown."""
+    ignored_s: list[Interval]
+    """When an event is neither a find nor a false alarm."""
 
     @property
     def duration_s(self) -> float:
@@ -36,11 +39,15 @@ class Track:
 
 @dataclass(frozen=True)
 class Span:
-    """One event."""
+    """One event, from the start of its first window; the detector itself reports that of its important frames."""
 
     t_start_s: float
     announced_s: float
     t_end_s: float
+
+    @property
+    def seconds(self) -> Interval:
+        return self.t_start_s, self.t_end_s
 
 
 @dataclass(frozen=True)
@@ -55,12 +62,12 @@ class Hysteresis:
     """Mean time from the start of what is shown to the announcement; None: none found."""
     false_alarms: int
     negative_minutes: float
-    """Length of the clips without the class."""
+    """Time in which an event is a false alarm."""
     rate_reached: bool
 
     @property
     def false_alarms_per_hour(self) -> float | None:
-        """None where no clip is without the class."""
+        """None where all that was seen is of the class."""
         return self.false_alarms * 60 / self.negative_minutes if self.negative_minutes else None
 
     @property
@@ -129,16 +136,16 @@ def _measure(tracks: Sequence[Track], hop_s: float, spec: EventSpec, target_per_
     delays_s: list[float] = []
     for track in tracks:
         spans = simulate(track, spec, hop_s)
-        if track.important_s is None:
-            false_alarms += len(spans)
-            negative_s += track.duration_s
-            continue
-        for start_s, end_s in track.important_s:
+        shown = track.important_s + track.ignored_s
+        false_alarms += sum(not any(overlap(span.seconds, interval) for interval in shown) for span in spans)
+        first_s = float(track.t_start_s[0])
+        negative_s += outside_s(track.duration_s, [(start_s - first_s, end_s - first_s) for start_s, end_s in shown])
+        for interval in track.important_s:
             events += 1
-            hits = [span for span in spans if span.t_start_s < end_s and span.t_end_s > start_s]
+            hits = [span for span in spans if overlap(span.seconds, interval)]
             if hits:
                 found += 1
-                delays_s.append(max(hits[0].announced_s - start_s, 0.0))
+                delays_s.append(max(hits[0].announced_s - interval[0], 0.0))
     minutes = negative_s / 60
     return Hysteresis(
         spec=spec,

@@ -51,6 +51,8 @@ class Trunk:
     stem_grid: Grid
     to_patches: Callable[[str], PatchGradient]
     """Pullback from the gradient with respect to `features`, `[B, N or 1, C]`."""
+    to_softmax: Callable[[str], str]
+    """The same to `softmax`."""
 
 
 def check_input(spec: InputSpec) -> None:
@@ -82,7 +84,12 @@ def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec, ba
         channels = len(stage.embed.gain)
         operators += _stage(g, stage, channels, grid, probe)
     features, pullback = chain(*operators)(x)
-    return Trunk(features, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)))
+
+    def to_softmax(dfeatures: str) -> str:
+        pullback(dfeatures)  # what lies before the last attention is needed by nothing, and left out in the end
+        return probe.dsoftmax
+
+    return Trunk(features, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)), to_softmax)
 
 
 def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:

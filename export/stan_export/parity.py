@@ -33,7 +33,7 @@ class Clip:
     pixels: Tensor  # [1, 3, T, H, W], normalised, requires grad
     features: Tensor  # [1, C, T/2, h, w], input of the final norm
     logits: Tensor  # [1, classes]
-    last_tokens: Tensor  # [1, N, C], input of the last block's attention
+    last_tokens: Tensor  # [1, N, C], input of the last block behind its position encoding
 
 
 def record(
@@ -64,12 +64,14 @@ def record(
     if class_index.shape != (len(clips),) or not ((class_index >= -1) & (class_index < classes)).all():
         raise ConfigError(f"class_index must hold one number from -1 to {classes - 1} for each clip.")
     folded = fold_batchnorm(model)
-    normalised_noise = _channels_first(noise(input, samples)) / (255 * input.std)
+    drawn = _channels_first(noise(input, samples)) / (255 * input.std)
     explainers: dict[Method, Callable[[FoldedStan, Clip, int], tuple[Tensor, Tensor]]] = {
         "vanilla": _vanilla,
-        "smoothgrad": partial(_smoothgrad, normalised_noise),
+        "smoothgrad": partial(_smoothgrad, drawn),
+        "streaming": partial(_smoothgrad, drawn[:1]),  # as in the first window of a stream
         "gradcam": _gradcam,
         "staa": _staa,
+        "staa-grad": _staa_grad,
     }
     rows: dict[str, list[Tensor]] = {}
     for frames, asked in zip(clips, class_index, strict=True):
@@ -99,7 +101,7 @@ def _forward(folded: FoldedStan, pixels: Tensor) -> Clip:
     network = folded.network
     last = _last_block(network)
     kept: list[Tensor] = []
-    hook = last.norm1.register_forward_hook(lambda _module, _args, output: kept.append(output))
+    hook = last.norm1.register_forward_pre_hook(lambda _module, args: kept.append(args[0]))
     pixels = pixels.detach().requires_grad_()
     features = network.features(pixels)
     hook.remove()
@@ -140,18 +142,33 @@ def _gradcam(folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Te
 
 
 def _staa(folded: FoldedStan, clip: Clip, _explained: int) -> tuple[Tensor, Tensor]:
-    received = _attention_received(_last_block(folded.network), clip.last_tokens)
-    received = received.view_as(clip.features[0, 0])  # [T/2, h, w]
-    cells = _to_frames(received)
-    return cells.sum((1, 2)), cells
+    softmax, _ = _attention(_last_block(folded.network), clip.last_tokens)
+    return _received(softmax, clip)
 
 
-def _attention_received(block: GlobalBlock, tokens: Tensor) -> Tensor:
+def _staa_grad(folded: FoldedStan, clip: Clip, explained: int) -> tuple[Tensor, Tensor]:
+    """The last block and the head written out from the softmax on, so that autograd can differentiate by it."""
+    block, x = _last_block(folded.network), clip.last_tokens[0].detach()
+    softmax, v = (part.detach() for part in _attention(block, clip.last_tokens))
+    softmax.requires_grad_()
+    x = x + block.attn.proj((softmax @ v).movedim(0, 1).flatten(1))
+    x = x + block.mlp(block.norm2(x))
+    (gradient,) = torch.autograd.grad(folded.network.head(x.mean(0))[explained], softmax)
+    return _received((gradient * softmax).relu().detach(), clip)
+
+
+def _attention(block: GlobalBlock, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax `[heads, queries, keys]` and values `[heads, N, d]` of a block."""
     attention = block.attn
-    q, k, _ = attention.qkv(tokens)[0].chunk(3, dim=1)  # [N, C] each
-    q, k = (x.unflatten(1, (attention.heads, -1)).movedim(1, 0) for x in (q, k))  # [heads, N, d]
-    softmax = (attention.scale * q @ k.mT).softmax(-1)  # [heads, queries, keys]
-    return softmax.mean((0, 1))  # [N]
+    parts = attention.qkv(block.norm1(tokens))[0].chunk(3, dim=1)  # [N, C] each
+    q, k, v = (part.unflatten(1, (attention.heads, -1)).movedim(1, 0) for part in parts)  # [heads, N, d]
+    return (attention.scale * q @ k.mT).softmax(-1), v
+
+
+def _received(attention: Tensor, clip: Clip) -> tuple[Tensor, Tensor]:
+    """What tokens receive `[heads, queries, keys]`, as frame scores and map."""
+    cells = _to_frames(attention.mean((0, 1)).view_as(clip.features[0, 0]))
+    return cells.sum((1, 2)), cells
 
 
 def _to_frames(token_frames: Tensor) -> Tensor:

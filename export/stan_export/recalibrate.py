@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle, open_bundle
 from stan_edge.contract import Contract, Method
-from stan_edge.errors import ConfigError
+from stan_edge.errors import ConfigError, SourceError
 from stan_edge.explainer import Explainer
 from stan_edge.parity import require_parity
 from stan_export.calibrate import still_scores
@@ -24,6 +23,7 @@ from stan_export.calibration_report import print_report
 from stan_export.decide import Recordings, calibrated_contract, decide
 from stan_export.seal import put_in_place, seal
 from stan_train.manifest import Clip, read_manifest
+from stan_train.progress import progress_bar
 from stan_train.replay import replay
 
 STILL_WINDOWS = 200
@@ -41,7 +41,7 @@ def recalibrate(
 
     Raises:
         ConfigError: `out` cannot be written, the clips do not fit the model's classes or tell nothing apart.
-        SourceError: a clip cannot be read.
+        ParityError: the backend does not reproduce the bundle's recorded gradients.
     """
     if out.resolve() != folder.resolve() and out.exists():
         raise ConfigError(f"--out {out} exists already; give another folder, or leave --out away to replace BUNDLE.")
@@ -54,6 +54,7 @@ def recalibrate(
     try:
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.absolute().parent) as scratch:
             recordings = record(bundle, clips, methods, backend, console)
+            check_clips(data, [windows.clip for windows in recordings.clips], bundle.contract)
             chosen = decide(recordings, bundle.contract, false_alarms_per_hour)
             new = calibrated_contract(bundle.contract, chosen, recordings, data, false_alarms_per_hour)
             part = Path(scratch) / "new"
@@ -88,16 +89,20 @@ def check_clips(data: Path, clips: Sequence[Clip], contract: Contract) -> None:
 def record(
     bundle: Bundle, clips: Sequence[Clip], methods: Sequence[Method], backend: Backend, console: Console
 ) -> Recordings:
-    """Run all clips through the bundle."""
+    """Run all clips through the bundle; one that cannot be read is named and left out."""
     explainers = [Explainer(bundle, backend, method) for method in methods]
     for explainer in explainers:
         require_parity(bundle, backend, explainer)
     still: dict[Method, list[NDArray[np.float32]]] = {method: [] for method in methods}
     done = []
-    with Progress(console=console, transient=True) as progress:
-        for clip in progress.track(clips, description="clips"):
+    with progress_bar("clips", console) as on_clip:
+        for number, clip in enumerate(clips):
             keep_still = _EveryNth(_step(clip, bundle.contract, len(clips)), explainers, still)
-            done.append(replay(clip, explainers, bundle.contract, observe=keep_still))
+            try:
+                done.append(replay(clip, explainers, bundle.contract, observe=keep_still))
+            except (SourceError, ConfigError) as error:
+                console.print(f"left out: {clip.path}: {error}", style="yellow", markup=False, highlight=False)
+            on_clip(number + 1, len(clips))
     if not any(still.values()):
         raise ConfigError("No clip gave a valid window; look at one with `stan-edge run` to see why.")
     return Recordings(done, {method: np.stack(rows) for method, rows in still.items()})

@@ -49,7 +49,6 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> T
 
 def negative_log_likelihood(logits: NDArray[np.float64], labels: NDArray[np.int64], temperature: float) -> float:
     """Mean over windows of -log softmax(logits / T)[label], logits [N, C]."""
-    scaled = logits / temperature
-    scaled = scaled - scaled.max(1, keepdims=True)
-    log_sums = np.log(np.exp(scaled).sum(1))
-    return float((log_sums - scaled[np.arange(len(labels)), labels]).mean())
+    from scipy.special import log_softmax
+
+    return float(-log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels].mean())

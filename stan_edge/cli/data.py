@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,10 +24,13 @@ def scan(
 ) -> None:
     """Decode every clip of a folder and write a manifest; whatever cannot be used is named, with the reason."""
     _check_manifest(out)
+    from rich.console import Console
+
     from stan_train.datasets import scan as scan_folder
     from stan_train.manifest import write_manifest
+    from stan_train.progress import progress_bar
 
-    with _progress("decoding") as report:
+    with progress_bar("decoding", Console(stderr=True)) as report:
         found = scan_folder(folder, format_name, report)
     _print_scan(found)
     if not found.clips:
@@ -45,11 +46,14 @@ def preview(
     clips: Annotated[int, typer.Option("--clips", min=1, help="Most clips shown of a class.")] = 12,
 ) -> None:
     """Draw a contact sheet of each class, with the important and the ignored frames marked."""
+    from rich.console import Console
+
     from stan_train.manifest import read_manifest
     from stan_train.preview import write_previews
+    from stan_train.progress import progress_bar
 
     rows = read_manifest(manifest)
-    with _progress("drawing") as report:
+    with progress_bar("drawing", Console(stderr=True)) as report:
         written = write_previews(rows, out, clips, report)
     for path in written:
         print(path)
@@ -69,11 +73,14 @@ def synth(
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
     """Draw people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
+    from rich.console import Console
+
+    from stan_train.progress import progress_bar
     from stan_train.synth import SynthOptions, synthesise
     from stan_train.synthetic import ACTIVITIES
 
     options = SynthOptions(clips, seed, duration_s, fps, _size_px(size), tuple(activity or ACTIVITIES))
-    with _progress("drawing") as report:
+    with progress_bar("drawing", Console(stderr=True)) as report:
         manifest = synthesise(out, options, workers, report)
     print(f"{clips} clips in {manifest}; look at them: stan-edge data preview {manifest} -o preview")
 
@@ -94,19 +101,6 @@ def _check_manifest(path: Path) -> None:
         raise ConfigError(f"--out {path}: a manifest is a .csv file; give a name that ends in .csv.")
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         raise ConfigError(f"--out {path}: the folder {path.parent} does not exist or may not be written to.")
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_scan(found: Scan) -> None:

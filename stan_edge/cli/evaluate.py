@@ -28,6 +28,13 @@ def command(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Also draw frames of missed events and of false alarms.")
     ] = False,
+    faithfulness: Annotated[
+        bool,
+        typer.Option("--faithfulness", help="Also take frames away in the order of their importance; minutes."),
+    ] = False,
+    into_card: Annotated[
+        bool, typer.Option("--into-card", help="With --faithfulness: note the outcome in the bundle's card.")
+    ] = False,
     backend: BackendName = "auto",
 ) -> None:
     """Measure exported models on clips that they were not trained on, by the code that runs live.
@@ -35,6 +42,8 @@ def command(
     Writes tables.md, tables.csv, results.json and pictures. Clips that cannot be read are named and left out.
     """
     need_extra("train", "sklearn", "scipy", "matplotlib")
+    if faithfulness:
+        need_extra("export", "torch", "onnx")
     from stan_edge.bundle import open_bundle
     from stan_train.evaluate.run import Fold, evaluate
 
@@ -48,7 +57,18 @@ def command(
         folds = [Fold(bundle, tuple(data))]
     first = open_bundle(folds[0].bundle)
     wanted = None if methods is None else tuple(method_of(first, name) for name in methods.split(","))
-    evaluate(folds, out, wanted, backend, shlex.join(["stan-edge", *sys.argv[1:]]), pictures=pictures)
+    if into_card and (fold or not faithfulness):
+        raise ConfigError("--into-card notes the outcome of --faithfulness in one bundle; give both, without --fold.")
+    evaluate(
+        folds,
+        out,
+        wanted,
+        backend,
+        shlex.join(["stan-edge", *sys.argv[1:]]),
+        pictures=pictures,
+        faithfulness=faithfulness,
+        into_card=into_card,
+    )
 
 
 def _parts(text: str) -> tuple[Path, tuple[Path, ...]]:

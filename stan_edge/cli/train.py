@@ -47,7 +47,9 @@ def command(
     ] = None,
     size_px: Annotated[
         int | None,
-        typer.Option("--size", help="Side of the input; default: 112, other models 224.", rich_help_panel=MODEL),
+        typer.Option(
+            "--size", help="Side of the input, a multiple of 16; default: 112, other models 224.", rich_help_panel=MODEL
+        ),
     ] = None,
     window_s: Annotated[float, typer.Option("--window", help="Seconds a window spans.", rich_help_panel=MODEL)] = 2.0,
     view: Annotated[
@@ -86,7 +88,7 @@ def command(
         int, typer.Option("--nodes", min=1, help="Machines; start each with torchrun.", rich_help_panel=MACHINE)
     ] = 1,
     precision: Annotated[
-        str, typer.Option("--precision", help="auto, 32-true, bf16-mixed or 16-mixed.", rich_help_panel=MACHINE)
+        str, typer.Option("--precision", help="auto, 32-true or bf16-mixed.", rich_help_panel=MACHINE)
     ] = "auto",
     cache: Annotated[
         Path | None,
@@ -98,7 +100,8 @@ def command(
     from stan_edge.contract import RegionKind, View
     from stan_train.augment import AugmentConfig
     from stan_train.fit import FitConfig
-    from stan_train.train import DataOptions, MachineOptions, ModelOptions, train
+    from stan_train.splits import DataOptions
+    from stan_train.train import MachineOptions, ModelOptions, train
 
     train(
         out,
@@ -124,5 +127,7 @@ def command(
             seed=seed,
         ),
         AugmentConfig(flip=tuple(flip or ())),
-        MachineOptions(workers, devices, nodes, precision, cache),
+        MachineOptions(
+            workers, devices, nodes, choice("--precision", precision, "auto", "32-true", "bf16-mixed"), cache
+        ),
     )

@@ -54,7 +54,7 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall(pairs: list[tuple[bool,
     assert f1_score(flags, truth) == pytest.approx(expected)
 
 
-def test_the_threshold_is_the_lowest_that_separates_best_where_an_activity_is_shown() -> None:
+def test_frames_that_differ_clearly_are_told_apart_by_the_lowest_threshold_that_does() -> None:
     rng = np.random.default_rng(0)
     important = np.zeros((6, 20), bool)
     important[1:, 8:14] = True

@@ -107,7 +107,7 @@ def test_other_shapes_and_batches(shape, engine, make, tmp_path):
             assert _error(outputs[output], reference[key]) < F32_TOLERANCE, (method, output)
 
 
-@pytest.mark.parametrize("method", ["vanilla", "smoothgrad"])
+@pytest.mark.parametrize("method", ["vanilla", "smoothgrad", "streaming", "staa-grad"])
 def test_gradient_depends_on_input_and_class(method, stan_t, engine):
     """A gradient baked in as a constant of an example input would pass a check on that input."""
     run = engine(stan_t.folder / f"explain-{method}.onnx")
@@ -152,6 +152,17 @@ def test_smoothgrad_of_one_copy_is_the_gradient_at_the_noisy_pixels(engine, make
     vanilla = engine(tmp_path / "explain-vanilla.onnx")(frames=(frames + noise).astype(np.uint8), **feeds)
     for output in ("frame_scores", "map"):
         assert _error(smooth[output], vanilla[output]) < 1e-6, output
+
+
+def test_a_graph_holds_nothing_that_its_outputs_do_not_need(tiny):
+    """`staa-grad` pulls the gradient back to the last attention, and no further."""
+    nodes = {method: len(onnx.load(tiny.folder / f"explain-{method}.onnx").graph.node) for method in METHODS}
+    assert nodes["staa"] < nodes["staa-grad"] < nodes["staa"] + 80 < nodes["vanilla"]
+    for path in tiny.folder.glob("*.onnx"):
+        graph = onnx.load(path, load_external_data=False).graph
+        used = {value for node in graph.node for value in node.input} | {output.name for output in graph.output}
+        assert {initializer.name for initializer in graph.initializer} <= used
+        assert all(used.intersection(node.output) for node in graph.node)
 
 
 @pytest.mark.parametrize("name", ["stan_t", "tiny"])

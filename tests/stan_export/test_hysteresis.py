@@ -15,10 +15,14 @@ HOP_S = 0.2
 LEVELS = [None, 0.05, 0.2, 0.25, 0.3, 0.45, 0.5, 0.6, 0.75, 0.95, 1.0]
 
 
-def track(probabilities: list[float | None], important_s: list[tuple[float, float]] | None = None) -> Track:
+def track(
+    probabilities: list[float | None],
+    important_s: list[tuple[float, float]] | None = None,
+    ignored_s: list[tuple[float, float]] | None = None,
+) -> Track:
     start_s = np.arange(len(probabilities)) * HOP_S
     values = np.array([np.nan if p is None else p for p in probabilities], np.float64)
-    return Track(values, start_s, start_s + 2, important_s)
+    return Track(values, start_s, start_s + 2, important_s or [], ignored_s or [])
 
 
 def detected(bundle: Bundle, shown: Track, spec: EventSpec, hop_s: float) -> list[Span]:
@@ -31,8 +35,8 @@ def detected(bundle: Bundle, shown: Track, spec: EventSpec, hop_s: float) -> lis
             None if known else "gap", "falling" if known else None, float(p) if known else None,
             {"falling": float(p)} if known else None, (), "none", 0.0,
         )  # fmt: skip
-        events += [(event, result.t_end_s) for event in detector.add(result, [], {})]
-    events += [(event, 0.0) for event in detector.finish()]
+        events += [(event, result.t_end_s) for event in detector.add(result, [], lambda _: [])]
+    events += [(event, 0.0) for event in detector.finish([])]
     starts = {event.event: now_s for event, now_s in events if event.phase == "start"}
     return [Span(event.t_start_s, starts[event.event], event.t_end_s) for event, _ in events if event.phase == "end"]
 
@@ -83,7 +87,7 @@ def test_short_rises_as_high_as_the_falls_are_kept_out_by_the_duration() -> None
     assert found.spec.min_duration_s == 0.6
 
 
-def test_of_equals_the_one_with_the_shorter_delay_and_then_the_higher_enter_is_taken() -> None:
+def test_of_equals_the_highest_enter_and_then_the_shorter_delay_is_taken() -> None:
     found = choose([*falls(0.9), quiet(60)], HOP_S, 1.0)
     assert found.spec.min_duration_s == HOP_S
     assert found.spec.enter == 0.9
@@ -96,7 +100,8 @@ def test_the_stated_rate_is_used_up_only_where_that_finds_more() -> None:
     strict, generous = choose(clips, HOP_S, 1.0), choose(clips, HOP_S, 2.0)
     assert (strict.found, strict.false_alarms) == (2, 0)
     assert (generous.found, generous.false_alarms) == (3, 1)
-    assert generous.false_alarms_per_hour == pytest.approx(2.0, abs=0.01)
+    # half an hour, and three clips of 9.8 s but for 3.5 to 6.5 s
+    assert generous.false_alarms_per_hour == pytest.approx(3600 / (quiet(30).duration_s + 3 * 6.8))
 
 
 def test_where_no_setting_keeps_the_rate_the_one_with_the_fewest_false_alarms_is_taken_and_says_so() -> None:
@@ -107,11 +112,24 @@ def test_where_no_setting_keeps_the_rate_the_one_with_the_fewest_false_alarms_is
 
 
 def test_an_alarm_beside_what_is_shown_is_no_find() -> None:
-    found = choose([track([0.9] * 10 + [0.02] * 60, [(12.0, 13.0)]), quiet(30)], HOP_S, 1.0)
+    beside = track([0.9] * 10 + [0.02] * 60, [(12.0, 13.0)])
+    found = choose([beside, quiet(30)], HOP_S, 0.1)
     assert (found.found, found.events, found.delay_s) == (0, 1, None)
+    assert found.false_alarms == 0
+    assert found.spec.enter > 0.9  # lower, it would be a false alarm, as in a clip without the class
 
 
-def test_without_a_clip_that_lacks_the_class_no_rate_is_known() -> None:
-    found = choose(falls(0.9), HOP_S, 1.0)
+def test_an_alarm_while_nobody_counts_is_neither() -> None:
+    lying = track([0.9] * 10 + [0.02] * 60, [(12.0, 13.0)], [(0.0, 4.0)])
+    found = choose([lying, track([0.9] * 10 + [0.02] * 60, [(0.0, 2.0)]), quiet(30)], HOP_S, 0.1)
+    assert (found.found, found.events, found.false_alarms) == (1, 2, 0)
+    assert found.spec.enter <= 0.9
+    # two clips of 15.8 s, one without 11.5 to 13.5 s and 0 to 4.5 s, one without 0 to 2.5 s
+    watched_s = 15.8 - 6.5 + 15.8 - 2.5
+    assert found.negative_minutes * 60 == pytest.approx(watched_s + quiet(30).duration_s)
+
+
+def test_where_all_is_of_the_class_no_rate_is_known() -> None:
+    found = choose([track([0.9] * 10, [(0.0, 4.0)])], HOP_S, 1.0)
     assert found.false_alarms_per_hour is None
     assert found.resolution_per_hour is None

@@ -53,6 +53,43 @@ def test_gradient_equals_central_differences_of_the_unfolded_model(tiny):
     _check_against_differences(tiny, points=80)
 
 
+def test_attention_gradient_equals_central_differences_of_the_unfolded_model(tiny, monkeypatch):
+    """Every entry of the last attention nudged: ReLU(dlogit/dA * A), mean over heads and queries."""
+    frames = tiny.clips(1, seed=23)
+    model = copy.deepcopy(tiny.model).double()
+    attention = model.blocks4[-1].attn
+    nudge = torch.zeros((), dtype=torch.float64)
+    kept = []
+
+    def explicit(x):
+        b, n, c = x.shape
+        q, k, v = attention.qkv(x).reshape(b, n, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
+        softmax = (q @ k.transpose(-1, -2) * attention.scale).softmax(-1)
+        kept.append(softmax)
+        return attention.proj(((softmax + nudge) @ v).transpose(1, 2).reshape(b, n, c))
+
+    clip = _normalised(tiny, frames[0])[None]
+    expected = model(clip)
+    monkeypatch.setattr(attention, "forward", explicit)
+    assert torch.allclose(model(clip), expected)
+    softmax = kept[0][0]
+    slopes = torch.zeros(3, *softmax.shape, dtype=torch.float64)
+    for at in np.ndindex(*softmax.shape):
+        values = []
+        for sign in (1, -1):
+            nudge = torch.zeros_like(softmax)
+            nudge[at] = sign * EPS
+            values.append(model(clip)[0])
+        slopes[(slice(None), *at)] = (values[0] - values[1]) / (2 * EPS)
+    received = (slopes * softmax).relu().mean((1, 2)).numpy()  # [classes, N], a token is a pair of frames here
+    for explained in range(3):
+        recorded = record(tiny.model, tiny.input, frames, np.array([explained]), samples=1, methods=["staa-grad"])
+        tokens = received[explained]
+        later = np.append(tokens[1:], tokens[-1])
+        by_frame = np.stack([tokens, (tokens + later) / 2], axis=1).ravel()
+        np.testing.assert_allclose(recorded["scores_staa-grad"][0], by_frame, rtol=1e-6, atol=1e-6 * received.max())
+
+
 @pytest.mark.slow
 def test_gradient_of_stan_t_equals_central_differences(stan_t):
     _check_against_differences(stan_t, points=50)

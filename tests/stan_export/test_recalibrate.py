@@ -73,7 +73,8 @@ def test_the_contract_says_what_it_was_calibrated_on(calibrated: tuple[Contract,
     assert record.nll_after <= record.nll_before
     falling = record.figures["falling"]
     assert (falling["events"], falling["found"], falling["false_alarms"]) == (2, 2, 0)
-    assert falling["negative_minutes"] == pytest.approx(4 * 4.2 / 60, abs=0.02)
+    # four clips without it, and what lies outside of 0.5 to 3.5 s in two
+    assert falling["negative_minutes"] == pytest.approx((4 * 4.2 + 2 * 1.2) / 60, abs=0.02)
 
 
 def test_everything_that_calibration_chooses_is_in_the_contract(
@@ -133,6 +134,21 @@ def test_a_clip_that_is_not_there_is_refused_before_anything_runs(drawn: tuple[C
         check_clips(Path("room.csv"), [*drawn, replace(drawn[0], path=Path("gone.mp4"))], tiny_bundle.contract)
 
 
+def test_a_clip_that_cannot_be_read_is_named_and_left_out(
+    drawn: tuple[Clip, ...], bundle_copy: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(b"not a video")
+    manifest = tmp_path / "some.csv"
+    write_manifest(manifest, [replace(drawn[1], path=broken), *drawn])
+    ran = calibrate(bundle_copy, "--data", manifest, "--methods", "staa")
+    assert ran.exit_code == 0, ran.output
+    assert f"left out: {broken}: " in ran.output.replace("\n", "")
+    record = open_bundle(bundle_copy).contract.calibration
+    assert record is not None
+    assert record.clips == len(drawn)
+
+
 def test_a_folder_that_exists_is_not_overwritten(bundle_copy: Path, manifest: Path, tmp_path: Path) -> None:
     ran = calibrate(bundle_copy, "--data", manifest, "--out", tmp_path)
     assert isinstance(ran.exception, ConfigError)
@@ -161,7 +177,7 @@ def test_the_digest_of_the_data_changes_with_labels_intervals_and_files_but_not_
 
 def test_a_rate_that_no_setting_keeps_is_said_plainly() -> None:
     start_s = np.arange(300) * 0.2
-    always = Track(np.ones(300), start_s, start_s + 2, None)
+    always = Track(np.ones(300), start_s, start_s + 2, [], [])
     said = limits("falling", choose([always], 0.2, 1.0), 1.0)
     assert said[0].startswith("falling: no setting keeps 1 false alarms an hour on these clips")
     assert any("no event is marked" in sentence for sentence in said)

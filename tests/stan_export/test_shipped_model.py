@@ -60,7 +60,6 @@ def test_every_class_of_every_method_equals_float64_on_fresh_windows(frames) -> 
                     assert np.abs(value - reference[key][c]).max() <= 1e-4 * largest, (name, method, c, key)
 
 
-@pytest.mark.skipif("smoothgrad" not in methods_of(open_bundle(shipped_bundle())), reason="it was exported without")
 @pytest.mark.parametrize("frames", [noise, fall_of_the_demo])
 def test_smoothgrad_of_the_predicted_class_equals_float64_on_fresh_windows(frames) -> None:
     """One class: in float64 each takes half a minute."""

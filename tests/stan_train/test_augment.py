@@ -164,3 +164,24 @@ def test_a_mask_is_the_region_when_the_model_wants_one(input_spec: InputSpec) ->
     bright = np.full((20, SIDE, SIDE, 3), 200, np.uint8)
     (found,) = plain_window(shown(bright, SOMEBODY, masks), spec)
     assert np.array_equal(found[0].any(axis=-1), masks[0][::2, ::2])
+
+
+def test_a_region_that_is_lost_held_or_wrong_has_the_mask_that_the_runtime_would_have() -> None:
+    from stan_train.augment import _as_tracked
+
+    boxes = SOMEBODY + np.arange(20, dtype=np.float32)[:, None] * np.array([1, 0, 1, 0], np.float32)
+    masks = np.zeros((20, SIDE, SIDE), bool)
+    for k in range(20):
+        masks[k, 20:110, 30 + k : 90 + k] = True
+    seen = set()
+    for seed in range(40):
+        found = _as_tracked(shown(boxes=boxes, masks=masks), AugmentConfig(region_lost=1), np.random.default_rng(seed))
+        assert found.masks is not None
+        lost, masked = np.isnan(found.boxes[:, 0]), found.masks.any((1, 2))
+        assert not (lost & masked).any()
+        for box, mask in zip(found.boxes[masked], found.masks[masked], strict=True):
+            columns = np.flatnonzero(mask.any(0))
+            assert np.abs([columns[0] - box[0], columns[-1] + 1 - box[2]]).max() < 15  # boxes jitter by 3 % of a side
+        held = masked[1:] & (found.masks[1:] == found.masks[:-1]).all((1, 2))
+        seen |= {name for name, frames in (("lost", lost), ("wrong", ~lost & ~masked), ("held", held)) if frames.any()}
+    assert seen == {"lost", "wrong", "held"}

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stan_edge import person
 from stan_edge.errors import ConfigError
-from stan_edge.sources import VideoFile
-from stan_train.cache import CachedClip, build_cache, open_cached
+from stan_edge.sources import ScriptedSource, Show, VideoFile
+from stan_train import cache, regions
+from stan_train.cache import CachedClip, Refusal, _cached, _key, _write, build_cache
 from stan_train.manifest import REGION_SIDECAR
+from stan_train.processes import in_processes
 from tests.conftest import MakeClip
 
 
@@ -57,11 +60,62 @@ def test_a_second_call_decodes_nothing_and_a_killed_one_leaves_nothing_behind(
     folder = tmp_path / "cache"
     build_cache(clips[:2], folder, 1, quiet)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.bin")}
-    (folder / f"{'0' * 32}.part-1").mkdir()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (folder / f"{'0' * 32}.part-{dead.pid}").mkdir()
     found, _ = build_cache(clips, folder, 1, quiet)
     assert len(found) == 3
     assert all(path.stat().st_mtime_ns == before[path] for path in before)
     assert not list(folder.glob("*.part-*"))
+
+
+def test_what_another_running_process_writes_is_left_alone(make_clip: MakeClip, tmp_path: Path) -> None:
+    part = tmp_path / "cache" / f"{'0' * 32}.part-{os.getpid()}"
+    part.mkdir(parents=True)
+    build_cache([make_clip(tmp_path / "a.mp4", [60] * 8)], tmp_path / "cache", 1, quiet)
+    assert part.is_dir()
+
+
+def test_the_same_bytes_may_be_cached_by_two_processes_at_once(make_clip: MakeClip, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [60] * 60)
+    shutil.copy(clip.path, tmp_path / "b.mp4")
+    found, refused = build_cache([clip, replace(clip, path=tmp_path / "b.mp4")], tmp_path / "cache", 2, quiet)
+    assert (len(found), refused) == (2, [])
+    _write(clip, found[0].home)  # as by the slower of two
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [found[0].home.name]
+
+
+def test_a_process_that_is_killed_ends_the_call() -> None:
+    with pytest.raises(ConfigError, match="fewer --workers"):
+        in_processes(os._exit, [1, 1, 1], 1, quiet)
+
+
+def test_a_picture_that_changes_its_size_is_refused_with_its_frame(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [60] * 8)
+    pictures = [np.zeros((48, 64, 3), np.uint8)] * 3 + [np.zeros((96, 64, 3), np.uint8)]
+    monkeypatch.setattr(cache, "open_source", lambda *_, **__: ScriptedSource([Show(pictures, 10.0)]))
+    refusal = _cached(tmp_path, clip)
+    assert isinstance(refusal, Refusal)
+    assert "a.mp4: the picture changes from 64x48 to 64x96 at frame 3" in refusal.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("region", ["pose", "sidecar"])
+def test_another_rule_for_finding_the_person_is_another_entry(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [60] * 8, region=region)
+    np.savez(tmp_path / f"a{REGION_SIDECAR}", boxes=np.zeros((8, 4), np.float32))
+    whole = replace(clip, region="none")
+    keys, others = [_key(clip)], [_key(whole)]
+    monkeypatch.setattr(person, "HOLD_S", 2.0)
+    keys, others = [*keys, _key(clip)], [*others, _key(whole)]
+    monkeypatch.setattr(regions, "version", lambda _name: "0.0")
+    keys, others = [*keys, _key(clip)], [*others, _key(whole)]
+    assert len(set(keys)) == (3 if region == "pose" else 2)
+    assert len(set(others)) == 1
 
 
 def test_the_key_is_the_content_not_the_name(make_clip: MakeClip, tmp_path: Path) -> None:
@@ -136,7 +190,7 @@ def test_a_full_disk_is_said_and_a_rerun_goes_on(make_clip: MakeClip, small_disk
     subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
     found, refused = build_cache(clips, small_disk / "cache", 1, quiet)
     assert (len(found), refused) == (3, [])
-    assert open_cached(clips[0], small_disk / "cache").frames.shape == (12, 48, 64, 3)
+    assert found[0].frames.shape == (12, 48, 64, 3)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(make_clip: MakeClip, tmp_path: Path) -> None:

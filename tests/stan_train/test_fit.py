@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -18,9 +19,11 @@ from stan_edge.errors import CheckpointError, ConfigError
 from stan_train.augment import AugmentConfig
 from stan_train.batches import TrainingSet
 from stan_train.cache import CachedClip
-from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall, normalize, view_logits
+from stan_train.fit import FitConfig, fit
 from stan_train.model import Stan, StanConfig
+from stan_train.run_state import STATE
 from stan_train.sampling import candidate_windows, sampling_weights, thinned
+from stan_train.validation import evaluate_windows, mean_recall, normalize, view_logits
 
 CONFIG = FitConfig(epochs=2, epoch_windows=4, batch=4, micro_batch=2, short_epochs=1, short_frames=4, lr=2e-3, seed=3)
 CLASSES = ("background", "falling")
@@ -39,7 +42,7 @@ def data(cached: list[CachedClip], input_spec: InputSpec) -> TrainingSet:
 
 @pytest.fixture
 def train(data: TrainingSet, input_spec: InputSpec, fabric: Fabric) -> Callable[..., Stan]:
-    def run(folder: Path, config: FitConfig = CONFIG, console: Console | None = None) -> Stan:
+    def run(folder: Path, config: FitConfig = CONFIG, console: Console | None = None, fabric: Fabric = fabric) -> Stan:
         torch.manual_seed(0)
         model = Stan(StanConfig(2, (8, 16, 32, 32), (1, 1, 1, 1), 16, drop_path=0.2))
         quiet = console or Console(file=io.StringIO())
@@ -83,12 +86,47 @@ def test_a_killed_run_ends_with_the_same_weights_as_an_uninterrupted_one(
     assert not again.training
 
 
+class Mover(Fabric):
+    """Says what the optimiser held when the parameters were moved to their device."""
+
+    held: int | None = None
+
+    def setup(self, module: Any, *optimizers: Any, **options: Any) -> Any:
+        self.held = len(optimizers[0].state)
+        return super().setup(module, *optimizers, **options)
+
+
+def test_the_optimisers_state_is_restored_where_the_parameters_have_been_moved(
+    train: Callable[..., Stan], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, console=Interrupting(file=io.StringIO()))
+    mover = Mover(accelerator="cpu", devices=1)
+    train(tmp_path, fabric=mover)
+    assert mover.held == 0
+
+
+def test_the_learning_rate_is_that_of_the_middle_of_a_step(train: Callable[..., Stan], tmp_path: Path) -> None:
+    train(tmp_path, replace(CONFIG, epochs=1, short_epochs=0))  # a single step
+    middle = 0.5 * (1 + np.cos(np.pi * (0.5 - 0.1) / 0.9))
+    assert float(rows(tmp_path)[0]["lr"]) == pytest.approx(CONFIG.lr * middle, rel=1e-5)
+
+
+def test_training_that_diverges_is_refused_and_leaves_no_state(train: Callable[..., Stan], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Training diverged.*lower --lr"):
+        train(tmp_path, replace(CONFIG, lr=1e30))
+    assert not (tmp_path / STATE).exists()
+
+
 def test_metrics_are_one_row_an_epoch_with_curves_beside(train: Callable[..., Stan], tmp_path: Path) -> None:
+    before_mb = psutil.Process().memory_info().rss / 1e6
+    np.ones(25_000_000)  # 200 MB, for a moment
     train(tmp_path)
     short, whole = rows(tmp_path)
     assert (short["epoch"], short["frames"], whole["frames"]) == ("1", "4", "20")
     assert all(np.isfinite(float(value)) for value in whole.values())
-    assert {"val_accuracy", "windows_per_s", "data_wait_share", "peak_rss_mb"} <= set(whole)
+    assert {"val_accuracy", "windows_per_s", "data_wait_share"} <= set(whole)
+    assert float(whole["peak_rss_mb"]) > before_mb + 190
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "tensorboard").iterdir())
 
@@ -117,12 +155,20 @@ def test_a_folder_of_a_run_with_other_settings_is_refused(train: Callable[..., S
     [
         ({"short_epochs": 3}, "short_epochs 3 must lie between 0 and epochs 2"),
         ({"short_epochs": -1}, "short_epochs -1"),
+        ({"lr": 0.0}, "--lr 0 must be above 0"),
+        ({"lr": float("nan")}, "--lr nan"),
         ({"batch": 5}, "--batch 5 must be a multiple of --micro-batch 2"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(changes: dict[str, int], says: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, float], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         replace(CONFIG, **changes)
+
+
+def test_processes_that_cannot_share_a_batch_are_refused() -> None:
+    assert CONFIG.micros_each(2) == 1
+    with pytest.raises(ConfigError, match="2 micro-batches cannot be shared by 3 processes"):
+        CONFIG.micros_each(3)
 
 
 def test_pixels_are_normalised_as_the_contract_says(input_spec: InputSpec) -> None:

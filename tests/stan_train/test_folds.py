@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stan_edge.errors import ConfigError
 from stan_train.folds import Fold, grouped_k_fold, leave_one_subject_out, ntu_cross_subject, split_validation
-from stan_train.manifest import Clip
+from stan_train.manifest import UNKNOWN, Clip
 
 
 def _clip(label: str, group: str, subject: str = "P001") -> Clip:
@@ -124,6 +124,7 @@ def test_impossible_folds_are_refused_with_a_way_out(clips: list[Clip], k: int, 
     [
         ([], "0 subject"),
         ([_clip("fall", "a", "")], "names no subject"),
+        ([_clip("fall", "a", UNKNOWN), _clip("fall", "b", "ann"), _clip("fall", "c", "bob")], "names no subject"),
         ([_clip("fall", "a", "ann"), _clip("fall", "b", "ann")], "leaves nothing"),
         ([_clip("fall", "a", "ann"), _clip("fall", "a", "bob")], "Group 'a' holds subjects 'ann' and 'bob'"),
         (

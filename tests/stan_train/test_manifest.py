@@ -87,6 +87,19 @@ def test_folder_and_manifest_move_together(tmp_path: Path):
     assert [clip.path for clip in read_manifest(moved / "m.csv")] == [moved / "a/1.mp4", outside]
 
 
+def test_a_clip_that_is_a_link_keeps_its_name(tmp_path: Path):
+    """Its label, person and region file are known by where the link lies, not by where it leads."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/0001.mp4").touch()
+    (tmp_path / "falling").mkdir()
+    (tmp_path / "falling/1.mp4").symlink_to(tmp_path / "disk/0001.mp4")
+    write_manifest(tmp_path / "m.csv", [replace(CLIP, path=tmp_path / "falling/1.mp4")])
+    assert (tmp_path / "m.csv").read_text().splitlines()[1].startswith("falling/1.mp4,")
+    (tmp_path / "link").symlink_to(tmp_path)
+    (clip,) = read_manifest(tmp_path / "link" / "m.csv")
+    assert clip.path == tmp_path / "link" / "falling/1.mp4"
+
+
 def test_flags_follow_intervals():
     assert np.flatnonzero(CLIP.important_flags()).tolist() == [*range(10, 30), *range(50, 60)]
     assert np.flatnonzero(CLIP.ignored_flags()).tolist() == [*range(60, 100)]
@@ -143,6 +156,12 @@ def test_a_wrong_cell_is_named_by_row_and_column(tmp_path: Path, column: str, ce
     with pytest.raises(ConfigError) as refused:
         read_manifest(path)
     assert f"m.csv, line 3: {column} {cell!r} is wrong" in str(refused.value)
+
+
+def test_background_with_important_frames_is_refused(tmp_path: Path):
+    path = written(tmp_path / "m.csv", {"label": "background"})
+    with pytest.raises(ConfigError, match=r"line 3: important .* \(background shows nothing important\)"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize("column", [field.name for field in fields(Clip)])

@@ -18,6 +18,7 @@ from stan_edge.views import Square, apply_view, cut_square, passes, place_square
 
 MARGIN = 1.15
 """A window is cut this much larger than the network's input first, so that turning it shows no black corners."""
+NO_MASK = -1
 LEAST_BODY_IN_VIEW = 0.8
 """Share of the person's boxes that a narrower picture must keep where the activity shows."""
 
@@ -76,13 +77,13 @@ def augment_window(
         shown = _narrower(shown, important, rng)
     if flip and rng.random() < 0.5:
         shown = _mirrored(shown)
-    boxes = _as_tracked(shown, config, rng)
+    shown = _as_tracked(shown, config, rng)
     height, width = shown.pictures.shape[1:3]
-    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
+    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in shown.boxes]
     square = place_square(spec.framing, width, height, known)
     stored = round(MARGIN * spec.size_px)
     matrix = _affine(stored, spec.size_px, rng)
-    in_view = _transform(_to_view(boxes, square, stored), matrix)
+    in_view = _transform(_to_view(shown.boxes, square, stored), matrix)
     paint = _painter(spec.size_px, config, rng)
     views = passes(spec.view)
     out = np.empty((len(views), len(shown.pictures), spec.size_px, spec.size_px, 3), np.uint8)
@@ -167,34 +168,36 @@ def _mirrored(shown: Shown) -> Shown:
     return Shown(np.ascontiguousarray(shown.pictures[:, :, ::-1]), boxes, masks)
 
 
-def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Boxes as a tracker that errs might give them."""
+def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -> Shown:
+    """Boxes and masks as a tracker that errs might give them: it holds both, and knows no mask of a wrong box."""
     height, width = shown.pictures.shape[1:3]
     boxes = shown.boxes.copy()
     frames = len(boxes)
+    mask_of = np.arange(frames)  # the frame whose mask each frame has; NO_MASK: none
     side = np.nanmax(boxes[:, 2:] - boxes[:, :2]) if not np.isnan(boxes).all() else 0.0
     boxes += rng.normal(0, 0.03 * side, 4) + rng.normal(0, 0.01 * side, boxes.shape)
     known = ~np.isnan(boxes[:, 0])
     if known.any() and not known[-1] and rng.random() < 0.7:  # who has left is held for a while
         last = int(np.flatnonzero(known)[-1])
-        boxes[last + 1 :] = boxes[last]
+        boxes[last + 1 :], mask_of[last + 1 :] = boxes[last], last
     if not known[0] and rng.random() < config.region_lost:  # furniture passes for a person as long as nobody is there
         until = int(np.flatnonzero(known)[0]) if known.any() else int(rng.integers(1, frames + 1))
-        boxes[:until] = _somewhere(width, height, rng)
+        boxes[:until], mask_of[:until] = _somewhere(width, height, rng), NO_MASK
     if rng.random() < config.region_lost:
         cut = int(rng.integers(1, frames))
         match rng.integers(5):
             case 0:
-                boxes[:] = np.nan
+                boxes[:], mask_of[:] = np.nan, NO_MASK
             case 1:
-                boxes[cut:] = boxes[cut]
+                boxes[cut:], mask_of[cut:] = boxes[cut], mask_of[cut]
             case 2:
-                boxes[cut:] = np.nan
+                boxes[cut:], mask_of[cut:] = np.nan, NO_MASK
             case 3:
-                boxes[:cut] = np.nan
+                boxes[:cut], mask_of[:cut] = np.nan, NO_MASK
             case _:
-                boxes[:cut] = _somewhere(width, height, rng)
-    return boxes.astype(np.float32)
+                boxes[:cut], mask_of[:cut] = _somewhere(width, height, rng), NO_MASK
+    masks = None if shown.masks is None else shown.masks[mask_of] & (mask_of != NO_MASK)[:, None, None]
+    return Shown(shown.pictures, boxes.astype(np.float32), masks)
 
 
 def _somewhere(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:

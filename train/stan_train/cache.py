@@ -1,7 +1,8 @@
 """Clips decoded once: frames at a moderate size and rate, and the person's region in each, as memory maps.
 
-What is kept depends on the bytes of the clip and on the constants here, and on nothing else; labels stay in the
-manifest. Frames are kept whole, so that augmentation has the room around the person to vary, too.
+What is kept depends on the bytes of the clip and of its region file, on the constants here and on what finds the
+person, and on nothing else; labels stay in the manifest. Frames are kept whole, so that augmentation has the room
+around the person to vary, too.
 """
 
 from __future__ import annotations
@@ -9,28 +10,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from stan_edge.bundle import file_digest
-from stan_edge.errors import ConfigError, StanEdgeError
+from stan_edge.errors import ConfigError, SourceDecodeError, StanEdgeError
 from stan_edge.person import NOBODY
 from stan_edge.sources import open_source
 from stan_train.manifest import Clip
-from stan_train.regions import person_tracker, region_file
+from stan_train.processes import in_processes
+from stan_train.regions import person_tracker, region_file, region_settings
 
 LONG_SIDE_PX = 320
 """The network sees 112 or 224 pixels of a square around the person."""
 RATE_HZ = 15.0
 """Finer than a window's 10 Hz, so that speed can be varied; a faster video loses frames, a slower one keeps all."""
-VERSION = 1
+VERSION = 2
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FRAMES, _MASKS, _ABOUT = "frames.bin", "masks.bin", "clip.npz"
 
 
@@ -89,37 +93,32 @@ def build_cache(
         _remove_parts(folder)
     except OSError as error:
         raise ConfigError(f"--cache {folder}: cannot be written ({error}); choose another folder.") from error
-    jobs = [_Job(clip, folder) for clip in clips]
-    reasons: dict[int, str] = {}
     done = 0
-    on_clip(0, len(jobs))
-    with multiprocessing.get_context("spawn").Pool(min(workers, max(len(jobs), 1))) as pool:
-        for number, reason in pool.imap_unordered(_run, enumerate(jobs)):
-            done += 1
-            on_clip(done, len(jobs))
-            if reason == _DISK_FULL:
-                pool.terminate()
-                pool.join()
-                _remove_parts(folder)
-                raise ConfigError(
-                    f"--cache {folder}: the disk is full after {done - 1} of {len(jobs)} clips; free some space or "
-                    "choose another folder, and run the command again: it goes on where it stopped."
-                )
-            if reason is not None:
-                reasons[number] = reason
-    refused = [Refusal(clips[number], reason) for number, reason in sorted(reasons.items())]
-    return [open_cached(clip, folder) for number, clip in enumerate(clips) if number not in reasons], refused
+
+    def count(now: int, total: int) -> None:
+        nonlocal done
+        done = now
+        on_clip(now, total)
+
+    count(0, len(clips))
+    try:
+        found = in_processes(partial(_cached, folder), clips, workers, count)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise ConfigError(
+            f"--cache {folder}: the disk is full after {done} of {len(clips)} clips; free some space or "
+            "choose another folder, and run the command again: it goes on where it stopped."
+        ) from error
+    homes = [(clip, home) for clip, home in zip(clips, found, strict=True) if isinstance(home, Path)]
+    return [_open(clip, home) for clip, home in homes], [refusal for refusal in found if isinstance(refusal, Refusal)]
 
 
 def _remove_parts(folder: Path) -> None:
-    """What killed processes left half-written."""
+    """What killed processes left half-written; another run may be filling the same folder just now."""
     for left in folder.glob("*.part-*"):
-        shutil.rmtree(left)
-
-
-def open_cached(clip: Clip, folder: Path) -> CachedClip:
-    """A clip that `build_cache` has cached."""
-    return _open(clip, folder / _key(clip))
+        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+            shutil.rmtree(left)
 
 
 def _open(clip: Clip, home: Path) -> CachedClip:
@@ -127,13 +126,12 @@ def _open(clip: Clip, home: Path) -> CachedClip:
         index, times_s, boxes = file["index"], file["times_s"], file["boxes"]
         (height, width), has_masks = file["size"], bool(file["has_masks"])
     count = len(index)
-    shapes = {_FRAMES: (count, height, width, 3), _MASKS: (count, height, -(-width // 8))}
-    arrays = {name: np.memmap(home / name, np.uint8, "r", shape=shape) for name, shape in shapes.items()}
+    masks_shape = (count, height, -(-width // 8))
     return CachedClip(
         clip=clip,
         home=home,
-        frames=arrays[_FRAMES],
-        masks=arrays[_MASKS] if has_masks else None,
+        frames=np.memmap(home / _FRAMES, np.uint8, "r", shape=(count, height, width, 3)),
+        masks=np.memmap(home / _MASKS, np.uint8, "r", shape=masks_shape) if has_masks else None,
         boxes=boxes,
         index=index,
         times_s=times_s,
@@ -146,32 +144,26 @@ def _at(flags: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.bool_]
     return flags[np.minimum(index, len(flags) - 1)]
 
 
-@dataclass(frozen=True)
-class _Job:
-    clip: Clip
-    folder: Path
+def _cached(folder: Path, clip: Clip) -> Path | Refusal:
+    """Where the arrays of a clip are, decoded if they were not there; or why they cannot be had.
 
-
-_DISK_FULL = "disk full"
-
-
-def _run(numbered: tuple[int, _Job]) -> tuple[int, str | None]:
-    """(number, None) when the clip is cached, (number, reason) when it cannot be."""
+    Raises:
+        OSError: the disk is full.
+    """
     import cv2
 
     cv2.setNumThreads(1)
-    number, job = numbered
     try:
-        home = job.folder / _key(job.clip)
+        home = folder / _key(clip)
         if not home.is_dir():
-            _write(job.clip, home)
+            _write(clip, home)
     except StanEdgeError as error:
-        return number, str(error)
+        return Refusal(clip, str(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return number, _DISK_FULL
-        return number, f"{job.clip.path}: {error}"
-    return number, None
+        if error.errno in _DISK_FULL:
+            raise
+        return Refusal(clip, f"{clip.path}: {error}")
+    return home
 
 
 def _key(clip: Clip) -> str:
@@ -182,6 +174,7 @@ def _key(clip: Clip) -> str:
         "rate_hz": RATE_HZ,
         "region": clip.region,
         "crop": str(clip.crop),
+        "person": region_settings(clip),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in (clip.path, region_file(clip)):
@@ -192,7 +185,7 @@ def _key(clip: Clip) -> str:
 
 def _write(clip: Clip, home: Path) -> None:
     part = home.with_name(f"{home.name}.part-{os.getpid()}")
-    part.mkdir()
+    part.mkdir(exist_ok=True)  # a killed process may have had the same number
     about: dict[str, list[object]] = {"index": [], "times_s": [], "boxes": []}
     has_masks = False
     size: tuple[int, ...] = (0, 0)
@@ -214,7 +207,11 @@ def _write(clip: Clip, home: Path) -> None:
             size=np.array(size),
             has_masks=np.array(has_masks),
         )
-        part.replace(home)
+        try:
+            part.replace(home)
+        except OSError:
+            if not home.is_dir():  # otherwise another process has just written the same
+                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -234,13 +231,20 @@ def _kept(clip: Clip) -> Iterator[_Kept]:
     source = open_source(str(clip.path), crop=clip.crop)
     try:
         due_s = -np.inf
+        first: tuple[int, int] | None = None
         with person_tracker(clip, masks=True) as tracker:
             while (frame := source.read()) is not None:
+                height, width = frame.image.shape[:2]
+                first = first or (width, height)
+                if (width, height) != first:
+                    raise SourceDecodeError(
+                        f"{clip.path}: the picture changes from {first[0]}x{first[1]} to {width}x{height} at frame "
+                        f"{frame.index}; cut the clip there or export it at one size."
+                    )
                 region = NOBODY if tracker is None else tracker.update(frame)
                 if frame.t_capture_s < due_s - 0.25 / RATE_HZ:
                     continue
                 due_s = max(due_s, frame.t_capture_s - 1 / RATE_HZ) + 1 / RATE_HZ
-                height, width = frame.image.shape[:2]
                 scale = min(1.0, LONG_SIDE_PX / max(width, height))
                 size = (round(width * scale), round(height * scale))
                 picture = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError
@@ -97,7 +98,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} names {len(checkpoint.classes)} classes for "
             f"{checkpoint.model.config.classes} outputs; train again."
         )
-    _check_keys(path, checkpoint.model, tensors, may_miss=())
+    require_fit(path, checkpoint.model, tensors)
     checkpoint.model.load_state_dict(tensors)
     checkpoint.model.eval()
     return checkpoint
@@ -121,10 +122,8 @@ def load_pretrained(model: Stan, path: Path) -> None:
             kernel_t = own[key].shape[2]
             tensors[key] = value.unsqueeze(2).repeat(1, 1, kernel_t, 1, 1) / kernel_t
     head = ("head.weight", "head.bias")
-    if any(key in tensors and tensors[key].shape != own[key].shape for key in head):
-        for key in head:
-            tensors.pop(key, None)
-    _check_keys(path, model, tensors, may_miss=head)
+    drop_misfit(model, tensors, head)
+    require_fit(path, model, tensors, may_miss=head)
     model.load_state_dict(tensors, strict=False)
 
 
@@ -155,7 +154,17 @@ def read_state_dict(path: Path, wanted: str) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
-def _check_keys(path: Path, model: Stan, tensors: dict[str, Tensor], may_miss: tuple[str, ...]) -> None:
+def drop_misfit(model: nn.Module, tensors: dict[str, Tensor], head: Collection[str]) -> None:
+    """Take a head out of the tensors when it is made for other classes than the model's."""
+    own = model.state_dict()
+    if any(key in tensors and tensors[key].shape != own[key].shape for key in head):
+        for key in head:
+            tensors.pop(key, None)
+
+
+def require_fit(path: Path, model: nn.Module, tensors: Mapping[str, Tensor], may_miss: Collection[str] = ()) -> None:
+    """Raises CheckpointError when tensors lack one of the model's, bring one it does not have, or one of another
+    shape."""
     own = model.state_dict()
     missing = [key for key in own if key not in tensors and key not in may_miss]
     unexpected = [key for key in tensors if key not in own]

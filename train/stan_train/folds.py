@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stan_edge.errors import ConfigError
-from stan_train.manifest import Clip
+from stan_train.manifest import UNKNOWN, Clip
 
 NTU_TRAIN_PERFORMERS = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 """The official cross-subject split of NTU RGB+D (Shahroudy et al., arXiv 1604.02808); the other 20 of 40 are tested."""
@@ -63,11 +63,11 @@ def leave_one_subject_out(clips: Sequence[Clip]) -> tuple[Fold, ...]:
     """One fold a subject, named after it, in alphabetical order; every clip is tested once.
 
     Raises:
-        ConfigError: a clip without subject, a single subject, a group of several subjects, or a class that only one
-            subject shows.
+        ConfigError: a clip whose subject nobody named, a single subject, a group of several subjects, or a class that
+            only one subject shows.
     """
     for clip in clips:
-        if not clip.subject:
+        if clip.subject in ("", UNKNOWN):
             raise ConfigError(f"{clip.name} names no subject; fill in the manifest's column, or use grouped folds.")
     subjects = sorted({clip.subject for clip in clips})
     if len(subjects) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +19,8 @@ T = TypeVar("T", int, float)
 
 BACKGROUND = "background"
 """The label of a clip in which nothing that matters happens."""
+UNKNOWN = "unknown"
+"""Subject or camera that nobody wrote down."""
 REGION_SIDECAR = ".regions.npz"
 """`clip.mp4` may lie beside `clip.regions.npz` with the person's `boxes` float32 [L, 4] (tight, frame pixels after
 `crop`, NaN where nobody is visible) and optionally `masks`: uint8 [L, H, ceil(W / 8)], packed bits of the body."""
@@ -87,13 +90,13 @@ def intervals_of(flags: Sequence[bool] | NDArray[np.bool_]) -> Intervals:
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write rows; clips inside the manifest's folder are written relative to it, so that both can move."""
     part = path.with_name(path.name + ".part")
-    home = path.parent.resolve()
+    home = _absolute(path.parent)
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([field.name for field in fields(Clip)])
         for clip in clips:
             row = {field.name: getattr(clip, field.name) for field in fields(Clip)}
-            there = clip.path.resolve()
+            there = _absolute(clip.path)
             row["path"] = there.relative_to(home) if there.is_relative_to(home) else there
             row["fps"] = f"{clip.fps:.6g}"
             row["important"] = "?" if clip.important is None else _intervals_text(clip.important)
@@ -102,6 +105,11 @@ def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
             row["crop"] = "" if c is None else f"{c.x_px},{c.y_px},{c.width_px},{c.height_px}"
             writer.writerow(row.values())
     part.replace(path)
+
+
+def _absolute(path: Path) -> Path:
+    """As the user sees it: what a clip is called and what lies beside it may differ where a link leads."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def read_manifest(path: Path) -> tuple[Clip, ...]:
@@ -139,7 +147,7 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> Clip:
         if not text("path"):
             raise ValueError("is empty")
         clip = Clip(
-            path=(path.parent.resolve() / text("path")),
+            path=_absolute(path.parent / text("path")),
             dataset=text("dataset"),
             label=text("label"),
             subject=text("subject"),

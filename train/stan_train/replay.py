@@ -102,14 +102,14 @@ def replay(
     windows: list[Window] = []
     logits: list[NDArray[np.float32]] = []
     scores: dict[Method, list[NDArray[np.float32]]] = {explainer.method: [] for explainer in explainers}
-    for window, pictures in _inputs(clip, contract, explainers[0].method, hop_s or contract.hop_s, on_frame):
+    for window, pictures in inputs(clip, contract, hop_s or contract.hop_s, on_frame):
         windows.append(window)
         if pictures is None:
             logits.append(np.full(len(contract.classes), np.nan, np.float32))
             for rows in scores.values():
                 rows.append(np.full(contract.input.frames, np.nan, np.float32))
             continue
-        explained = [explainer(pictures, explained_class) for explainer in explainers]
+        explained = [explainer(pictures, explained_class, window.number) for explainer in explainers]
         logits.append(explained[0].logits)
         for explainer, explanation in zip(explainers, explained, strict=True):
             scores[explainer.method].append(explanation.frame_scores)
@@ -131,18 +131,18 @@ def replay(
     )
 
 
-def _inputs(
-    clip: Clip,
-    contract: Contract,
-    method: Method,
-    hop_s: float,
-    on_frame: Callable[[Frame, Region], None] | None,
+def inputs(
+    clip: Clip, contract: Contract, hop_s: float, on_frame: Callable[[Frame, Region], None] | None = None
 ) -> Iterator[tuple[Window, NDArray[np.uint8] | None]]:
-    """Windows with the network's input [P, T, S, S, 3]; None for a window that is not valid."""
+    """Windows with the network's input [P, T, S, S, 3]; None for a window that is not valid.
+
+    Raises: see `replay`.
+    """
     source = open_source(str(clip.path), crop=clip.crop)
     try:
         with person_tracker(clip, masks=contract.input.region == "mask") as tracker:
-            stream = Stream(clip.name, contract, method, hop_s, tracker, live=False)
+            # which method is no matter: nothing is concluded here
+            stream = Stream(clip.name, contract, next(iter(contract.methods)), hop_s, tracker, live=False)
             while (frame := source.read()) is not None:
                 region, windows = stream.feed(frame)
                 if on_frame is not None:

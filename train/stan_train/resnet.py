@@ -5,7 +5,6 @@ Parameter names are torchvision's, so that public weights load key by key; torch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stan_edge.errors import CheckpointError
-from stan_train.checkpoint import read_state_dict
+from stan_train.checkpoint import drop_misfit, read_state_dict, require_fit
 
 FEATURES = 2048
 """Length of a frame's feature vector."""
@@ -107,32 +105,11 @@ def load_resnet50(path: Path | None, seed: int = 0) -> ResNet50:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     if path is not None:
         tensors = read_state_dict(path, "a ResNet-50 .pth or .safetensors")
-        _check(path, model.state_dict(), tensors)
-        backbone = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
-        fits = all(key in tensors and tensors[key].shape == value.shape for key, value in _head(model).items())
-        model.load_state_dict(tensors if fits else backbone, strict=False)
+        own = model.state_dict()
+        head = [key for key in own if key.startswith("fc.")]
+        drop_misfit(model, tensors, head)
+        # files from before 2018 lack the norms' step counters, which no result uses
+        counters = [key for key in own if key.endswith(".num_batches_tracked")]
+        require_fit(path, model, tensors, may_miss=(*head, *counters))
+        model.load_state_dict(tensors, strict=False)
     return model.eval()
-
-
-def _head(model: ResNet50) -> dict[str, Tensor]:
-    return {f"fc.{key}": value for key, value in model.fc.state_dict().items()}
-
-
-def _check(path: Path, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    def optional(key: str) -> bool:  # files from before 2018 lack the norms' step counters, which no result uses
-        return key.startswith("fc.") or key.endswith(".num_batches_tracked")
-
-    problems = {
-        "missing": [key for key in own if key not in tensors and not optional(key)],
-        "unexpected": [key for key in tensors if key not in own],
-        "wrong shape": [
-            key for key, value in tensors.items() if key in own and value.shape != own[key].shape and not optional(key)
-        ],
-    }
-    said = "; ".join(f"{what}: {_some(keys)}" for what, keys in problems.items() if keys)
-    if said:
-        raise CheckpointError(f"{path} is no ResNet-50 with torchvision's names; {said}; choose weights that fit.")
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
 from stan_train.manifest import REGION_SIDECAR, Clip, intervals_of, write_manifest
+from stan_train.processes import in_processes
 from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
 
 DATASET = "synthetic"
@@ -61,14 +61,10 @@ def synthesise(folder: Path, options: SynthOptions, workers: int, on_clip: Calla
     _claim(folder, options)
     orders = [_Order(folder, number, options) for number in range(options.clips)]
     todo = [order for order in orders if not _sidecar(order.path).is_file()]
-    done = len(orders) - len(todo)
-    on_clip(done, len(orders))
+    kept = len(orders) - len(todo)
+    on_clip(kept, len(orders))
     if todo:
-        # spawn: a forked worker inherits the thread pools of OpenCV and can deadlock
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for _ in pool.imap_unordered(_draw, todo):
-                done += 1
-                on_clip(done, len(orders))
+        in_processes(_draw, todo, workers, lambda done, _todo: on_clip(kept + done, len(orders)))
     manifest = folder / "manifest.csv"
     write_manifest(manifest, _rows(orders))
     return manifest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,16 +17,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from stan_edge.contract import InputSpec, RegionKind, View
-from stan_edge.errors import CheckpointError, ConfigError
+from stan_edge.errors import CheckpointError, ConfigError, StanEdgeError
 from stan_train.augment import AugmentConfig
 from stan_train.batches import TrainingSet, validation_windows
 from stan_train.cache import CachedClip, build_cache
 from stan_train.checkpoint import Checkpoint, load_pretrained, save_checkpoint
-from stan_train.fit import FitConfig, evaluate_windows, fit, mean_recall
-from stan_train.folds import Fold, grouped_k_fold, leave_one_subject_out, ntu_cross_subject, split_validation
-from stan_train.manifest import BACKGROUND, Clip, read_manifest, write_manifest
+from stan_train.fit import FitConfig, fit
+from stan_train.manifest import BACKGROUND, UNKNOWN, Clip
 from stan_train.model import Stan, variant
 from stan_train.progress import progress_bar
+from stan_train.run_state import STATE
 from stan_train.sampling import (
     Windows,
     candidate_windows,
@@ -35,35 +36,18 @@ from stan_train.sampling import (
     thinned,
     window_index,
 )
+from stan_train.splits import DataOptions, Parts, draw, split
 from stan_train.synth import DATASET as DRAWN
-from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
+from stan_train.validation import evaluate_windows, mean_recall
 
 CALIBRATION_WINDOWS = 60
 FRAMES = 20
+MIN_WINDOW_S = 0.1
 VAL_WINDOWS = 3
 """Validation windows of each clip and label."""
-VAL_SEED_OFFSET = 1_000_003
-"""Drawn validation clips come from other seeds than training clips: other people, rooms and cameras."""
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Which clips are for what."""
-
-    data: tuple[Path, ...]
-    """Manifests that are split into training, validation and (with folds) test."""
-    also: tuple[Path, ...]
-    """Manifests that are only trained on."""
-    val: tuple[Path, ...]
-    """Manifests to validate on, instead of a part of the training groups."""
-    folds: str
-    """`none`, `subjects`, `ntu`, or a number of grouped folds."""
-    fold: int
-    """The fold to train, from 1."""
-    val_share: float
-    draw: int
-    """Clips to draw when no manifest is given."""
+MAP_CELL_PX = 16
+"""Score maps have cells of this size."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,28 @@ class ModelOptions:
     region: RegionKind
     background_share: float
     """Share of background windows in training."""
+
+    def spec(self) -> InputSpec:
+        """How a window becomes the network's input.
+
+        Raises:
+            ConfigError: the size or the window does not fit.
+        """
+        size_px = self.size_px or (112 if self.model == "stan-t" else 224)
+        if size_px < 32 or size_px % MAP_CELL_PX:
+            raise ConfigError(f"--size {size_px} must be a multiple of {MAP_CELL_PX} from 32 on; try 112.")
+        if not MIN_WINDOW_S <= self.window_s < math.inf:
+            raise ConfigError(f"--window {self.window_s:g} must be at least {MIN_WINDOW_S} seconds; try 2.")
+        return InputSpec(
+            frames=FRAMES,
+            window_s=self.window_s,
+            size_px=size_px,
+            view=self.view,
+            framing="follow",
+            region=self.region,
+            mean=0.45,
+            std=0.225,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,33 +113,22 @@ def train(
         ConfigError: an option or the data do not fit.
         CheckpointError: `--init` does not fit the model, or the folder holds another run.
     """
+    # what the options alone show to be wrong is refused before anything is drawn or decoded
+    spec = model.spec()
+    fit_config.micros_each(machine.devices * machine.nodes)
+    _network(model, 2, fit_config.seed)
     fabric = _fabric(machine)
     leads = fabric.global_rank == 0
     console = Console(quiet=not leads)
-    if leads:
-        _claim_folder(out, asdict(data) | asdict(model) | asdict(fit_config) | asdict(augment))
-    with fabric.rank_zero_first():  # the others find clips drawn and cached
-        parts = _parts(out, data, fit_config.seed, machine.workers, console)
-        classes = _classes(parts.train)
-        network = _network(model, len(classes), fit_config.seed)  # weights that do not fit are refused before decoding
-        cached = {
-            name: _cached(clips, machine.cache or out / "cache", machine.workers, name, console)
-            for name, clips in (("training", parts.train), ("validation", parts.val))
-        }
-    spec = InputSpec(
-        frames=FRAMES,
-        window_s=_median_duration_s(parts.train) if fit_config.whole_clips else model.window_s,
-        size_px=model.size_px or (112 if model.model == "stan-t" else 224),
-        view=model.view,
-        framing="follow",
-        region=model.region,
-        mean=0.45,
-        std=0.225,
-    )
-    training = _training_set(cached["training"], classes, spec, model.background_share, fit_config)
-    validation = _training_set(
-        cached["validation"], classes, spec, model.background_share, fit_config, most=VAL_WINDOWS
-    )
+    prepared = _prepared_by_first(fabric, lambda: _prepare(out, data, model, fit_config, augment, machine, console))
+    if prepared is None:
+        return
+    classes = prepared.classes
+    network = _network(model, len(classes), fit_config.seed)
+    if fit_config.whole_clips:
+        spec = spec.model_copy(update={"window_s": _median_duration_s(prepared.training)})
+    training = _training_set(prepared.training, classes, spec, model.background_share, fit_config)
+    validation = _training_set(prepared.validation, classes, spec, model.background_share, fit_config, most=VAL_WINDOWS)
     if not len(validation.windows):
         raise ConfigError("The clips held out for validation show nothing that is known; hold out others with --val.")
     console.print(
@@ -148,6 +143,7 @@ def train(
     )
     figures = _figures(confusion, classes)
     save_calibration(out / "calibration.npz", training, spec, fit_config)
+    learnt = [cached.clip for cached in prepared.training]
     save_checkpoint(
         out / "checkpoint.safetensors",
         Checkpoint(
@@ -160,9 +156,9 @@ def train(
             provenance={
                 "trained_with": f"stan-edge {version('stan-edge')}, seed {fit_config.seed}"
                 + (f", started from {model.init.name}" if model.init else ""),
-                "data": _description(parts.train),
-                "limits": _limits(parts.train),
-                "validation": f"{confusion.sum()} windows of {len(parts.val)} other clips: {figures}",
+                "data": _description(learnt),
+                "limits": _limits(learnt),
+                "validation": f"{confusion.sum()} windows of {len(prepared.validation)} other clips: {figures}",
             },
         ),
     )
@@ -171,8 +167,63 @@ def train(
     console.print(f"wrote {written}; next: stan-edge export {written} -o BUNDLE", markup=False)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What is learnt from."""
+
+    classes: tuple[str, ...]
+    training: list[CachedClip]
+    validation: list[CachedClip]
+
+
+def _prepare(
+    out: Path,
+    data: DataOptions,
+    model: ModelOptions,
+    fit_config: FitConfig,
+    augment: AugmentConfig,
+    machine: MachineOptions,
+    console: Console,
+) -> _Prepared:
+    """Choose the clips, drawing them where there are none, and decode them."""
+    _claim_folder(out, asdict(data) | asdict(model) | asdict(fit_config) | asdict(augment))
+    if data.data or data.also:
+        parts = split(data, fit_config.seed)
+    else:
+        parts = draw(out / "drawn", data, fit_config.seed, machine.workers, console)
+    classes = _classes(parts)
+    if (out / STATE).is_file():
+        parts.require_same(out)
+    parts.write(out)
+    folder = machine.cache or out / "cache"
+    return _Prepared(
+        classes,
+        _cached(parts.train, folder, machine.workers, "training", console),
+        _cached(parts.val, folder, machine.workers, "validation", console),
+    )
+
+
+def _prepared_by_first(fabric: Fabric, prepare: Callable[[], _Prepared]) -> _Prepared | None:
+    """What the first process prepares, in every process; None in the others when it could not, which it alone says."""
+    found, failure = None, None
+    with fabric.rank_zero_first():  # the others wait here, however long it takes
+        if fabric.global_rank == 0:
+            try:
+                found = prepare()
+            except StanEdgeError as error:
+                failure = error
+    found = fabric.broadcast(found)
+    if failure is not None:
+        raise failure
+    return found
+
+
 def _fabric(machine: MachineOptions) -> Fabric:
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and machine.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"--devices {machine.devices}: this machine has {torch.cuda.device_count()} GPUs; ask for them."
+        )
     precision = machine.precision
     if precision == "auto":
         # measured: bf16 on a processor is no faster here, and on a GPU it needs hardware for it
@@ -197,73 +248,18 @@ def _network(model: ModelOptions, classes: int, seed: int) -> Stan:
     return network
 
 
-@dataclass(frozen=True)
-class _Parts:
-    train: tuple[Clip, ...]
-    val: tuple[Clip, ...]
-
-
-def _parts(out: Path, data: DataOptions, seed: int, workers: int, console: Console) -> _Parts:
-    if not data.data and not data.also:
-        drawn = {
-            name: _drawn(out / "drawn" / name, clips, s, workers, console)
-            for name, clips, s in (
-                ("train", data.draw, seed),
-                ("val", max(round(data.draw * data.val_share), len(ACTIVITIES)), seed + VAL_SEED_OFFSET),
-            )
-        }
-        parts = _Parts(drawn["train"], drawn["val"])
-        test: tuple[Clip, ...] = ()
-    else:
-        parts, test = _split(data, seed)
-    for name, clips in (("train", parts.train), ("val", parts.val), ("test", test)):
-        if clips:
-            write_manifest(out / f"{name}.csv", clips)
-    return parts
-
-
-def _split(data: DataOptions, seed: int) -> tuple[_Parts, tuple[Clip, ...]]:
-    own = [clip for path in data.data for clip in read_manifest(path)]
-    also = [clip for path in data.also for clip in read_manifest(path)]
-    val = tuple(clip for path in data.val for clip in read_manifest(path))
-    test: tuple[Clip, ...] = ()
-    if data.folds != "none":
-        fold = _fold(own, data, seed)
-        own, test = [own[i] for i in fold.train], tuple(own[i] for i in fold.test)
-    if not val:
-        pool = own or also
-        inside, outside = split_validation(pool, data.val_share, seed)
-        val = tuple(pool[i] for i in outside)
-        kept = [pool[i] for i in inside]
-        own, also = (kept, also) if own else ([], kept)
-    shared = {clip.group for clip in (*own, *also)} & {clip.group for clip in (*val, *test)}
-    if shared:
-        raise ConfigError(
-            f"Group {min(shared)!r} is both trained on and held out; take it out of one of the manifests."
-        )
-    return _Parts((*own, *also), val), test
-
-
-def _fold(clips: Sequence[Clip], data: DataOptions, seed: int) -> Fold:
-    if data.folds == "subjects":
-        folds = leave_one_subject_out(clips)
-    elif data.folds == "ntu":
-        folds = ntu_cross_subject(clips)
-    elif data.folds.isdecimal():
-        folds = grouped_k_fold(clips, int(data.folds), seed)
-    else:
-        raise ConfigError(f"--folds {data.folds!r} is not none, subjects, ntu or a number of folds; choose one.")
-    if not 1 <= data.fold <= len(folds):
-        raise ConfigError(f"--fold {data.fold}: there are folds 1 to {len(folds)}.")
-    return folds[data.fold - 1]
-
-
-def _classes(clips: Sequence[Clip]) -> tuple[str, ...]:
+def _classes(parts: Parts) -> tuple[str, ...]:
     """Background first, then the names that drawn clips have in their order, then the rest by name."""
     order = {name: number for number, name in enumerate(ACTIVITIES)}
-    classes = tuple(sorted({clip.label for clip in clips}, key=lambda name: (order.get(name, len(order)), name)))
+    classes = tuple(sorted({clip.label for clip in parts.train}, key=lambda name: (order.get(name, len(order)), name)))
     if len(classes) < 2:
         raise ConfigError(f"The clips show {', '.join(classes) or 'nothing'} only; there is nothing to tell apart.")
+    unseen = sorted({clip.label for clip in parts.val} - set(classes))
+    if unseen:
+        raise ConfigError(
+            f"The clips held out for validation show {unseen[0]!r}, which no training clip shows; "
+            "add clips of it to --data, or leave it out of --val."
+        )
     return classes
 
 
@@ -280,16 +276,16 @@ def _training_set(
         windows = Windows(np.arange(len(clips)), np.zeros(len(clips)), labels)
     else:
         windows = candidate_windows(clips, classes, spec)
-        if most is None:
-            require_every_class(windows, classes, spec)
-        else:
+        if most is not None:
             windows = thinned(windows, most)
+    if most is None:
+        require_every_class(windows, classes, spec)
     background = classes.index(BACKGROUND) if BACKGROUND in classes else -1
     return TrainingSet(clips, windows, sampling_weights(windows, clips, background, share), classes)
 
 
-def _median_duration_s(clips: Sequence[Clip]) -> float:
-    return float(np.median([clip.duration_s for clip in clips]))
+def _median_duration_s(clips: Sequence[CachedClip]) -> float:
+    return float(np.median([cached.clip.duration_s for cached in clips]))
 
 
 def _figures(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
@@ -306,21 +302,23 @@ def _description(clips: Sequence[Clip]) -> str:
 
 def _limits(clips: Sequence[Clip]) -> str:
     drawn = sorted({clip.label for clip in clips} - {clip.label for clip in clips if clip.dataset != DRAWN})
-    people = len({(clip.dataset, clip.subject) for clip in clips if clip.dataset != DRAWN})
+    filmed = {(clip.dataset, clip.subject) for clip in clips if clip.dataset != DRAWN}
+    known = {(dataset, subject) for dataset, subject in filmed if subject not in ("", UNKNOWN)}
+    people = f"{len(known)}" if known == filmed else f"{len(known)} and some whom nobody named"
     if not drawn:
-        return f"{people} people were filmed; others move and look otherwise"
+        return f"filmed people: {people}; others move and look otherwise"
     return f"{', '.join(drawn)}: learnt from drawn people only, never from a person; filmed people: {people}"
 
 
 def _claim_folder(out: Path, options: dict[str, object]) -> None:
-    """Note in the run folder what is trained there, and refuse to go on with anything else.
+    """Note in the run folder what is trained there, and refuse to go on with anything else once it has begun.
 
     Raises:
         CheckpointError: the folder holds a run with other options.
     """
     wanted = json.dumps(options, default=str, indent=2) + "\n"
     note = out / "options.json"
-    if note.is_file() and note.read_text(encoding="utf-8") != wanted:
+    if (out / STATE).is_file() and note.is_file() and note.read_text(encoding="utf-8") != wanted:
         raise CheckpointError(f"{out} holds a run with other options (options.json); choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     note.write_text(wanted, encoding="utf-8")
@@ -349,16 +347,12 @@ def save_calibration(path: Path, training: TrainingSet, spec: InputSpec, config:
     )
 
 
-def _drawn(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
-    with progress_bar(f"drawing {clips} clips", console) as on_clip:
-        manifest = synthesise(folder, SynthOptions(clips, seed), workers, on_clip)
-    return read_manifest(manifest)
-
-
 def _cached(clips: Sequence[Clip], folder: Path, workers: int, what: str, console: Console) -> list[CachedClip]:
     with progress_bar(f"decoding {len(clips)} {what} clips", console) as on_clip:
         cached, refused = build_cache(clips, folder, workers, on_clip)
     for refusal in refused:
         console.print(f"left out: {refusal.reason}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{what}: {len(cached)} clips" + (f", {len(refused)} left out" if refused else ""))
+    if not cached:
+        raise ConfigError(f"None of the {what} clips can be used; the reasons are above.")
     return cached

@@ -27,6 +27,18 @@ def test_classes_and_subjects(make: Make, scanned: ScanFolder, tmp_path: Path):
     assert (rows["3.avi"].important, rows["3.avi"].width_px, rows["3.avi"].height_px) == ((), 32, 64)
 
 
+def test_folders_may_be_links_even_to_one_above(make: Make, scanned: ScanFolder, tmp_path: Path):
+    make(".disk/anna/1.mp4")
+    make("background/2.mp4")
+    (tmp_path / "falling").symlink_to(tmp_path / ".disk")
+    (tmp_path / "background" / "up").symlink_to(tmp_path)
+    found = scanned("folders")
+    assert [clip.path.relative_to(tmp_path).as_posix() for clip in found.clips] == [
+        "background/2.mp4",
+        "falling/anna/1.mp4",
+    ]
+
+
 def test_whatever_is_no_clip_is_named(make: Make, scanned: ScanFolder, tmp_path: Path):
     make("falling/1.mp4")
     make("falling/.hidden.mp4")

@@ -23,6 +23,7 @@ from stan_edge.runtime import Runtime
 from stan_edge.sinks import Sink
 from stan_edge.sources import open_source
 from stan_edge.timeline import TimelineFrame
+from stan_train.evaluate.failures import missed
 from stan_train.evaluate.predictions import predict
 from stan_train.evaluate.run import Fold, evaluate
 from stan_train.manifest import Clip, write_manifest
@@ -85,8 +86,9 @@ def test_tables_and_pictures_are_written_and_a_bad_clip_costs_only_itself(
     folds = [Fold(tiny_bundle.folder, (manifest,))]
     result = evaluate(folds, out, ("vanilla", "staa"), "onnxruntime", "stan-edge evaluate ...", pictures=True)
     said = capsys.readouterr().out
+    unwrapped = said.replace("\n", "")
     for clip in lost:
-        assert f"left out: {clip.path}"[:60] in said.replace("\n", "")
+        assert f"left out: {clip.path}:" in unwrapped
     written = {path.name for path in out.iterdir()}
     assert written >= {"tables.md", "tables.csv", "results.json", "confusion.png", "precision_recall.png"}
     assert written >= {"timelines.png", "missed.png", "false_alarms.png"}
@@ -124,12 +126,31 @@ def test_folds_are_pooled(clips: list[Clip], tiny_bundle: Bundle, tmp_path: Path
         manifest = tmp_path / f"fold{number}.csv"
         write_manifest(manifest, [replace(clip, group=f"{number}") for clip in clips])
         folds.append(Fold(tiny_bundle.folder, (manifest,)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "missed.png").write_bytes(b"of an earlier run")
     result = evaluate(folds, tmp_path / "out", ("staa",), "onnxruntime", "again", pictures=False)
     assert result.events is not None
     assert (result.events.by_alarm["falling"].found, result.events.by_alarm["falling"].events) == (3, 3)
     assert result.classification is not None
     assert result.classification.groups == 3
     assert not (tmp_path / "out" / "missed.png").exists()
+
+
+def test_what_was_missed_is_told_by_the_figures_of_its_own_fold(
+    clips: list[Clip], tiny_bundle: Bundle, backend: Backend
+) -> None:
+    contract = tiny_bundle.contract
+    other = contract.model_copy(
+        update={
+            "events": {
+                name: spec.model_copy(update={"enter": 0.93, "leave": 0.1}) for name, spec in contract.events.items()
+            }
+        }
+    )
+    done = predict(tiny_bundle, clips[2:], ("vanilla",), backend, lambda: None, fold=1).done
+    (failure,) = missed(done, [contract, other])
+    assert "headache 2.0-4.0 s missed" in failure.caption
+    assert "(an event starts at 0.93)" in failure.caption
 
 
 def test_nothing_that_can_be_read_is_an_error(clips: list[Clip], tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ def test_markdown_holds_titles_cells_and_notes() -> None:
     assert "- Data: two clips.\n" in text
 
 
+def test_in_markdown_a_wide_table_is_turned_and_shared_notes_stand_once() -> None:
+    columns = tuple(f"figure {k}" for k in range(12))
+    wide = Table("wide", columns, (Row("model", tuple(str(k) for k in range(12))),), ("Of one.", *TABLE.notes))
+    text = to_markdown([TABLE, wide])
+    assert "| figure 11 | 11 |" in text
+    assert text.count("Data: two clips.") == 1
+    assert text.endswith("## Notes\n\n- Data: two clips.\n")
+    assert text.index("Of one.") < text.index("## Notes")
+
+
 def test_a_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="'short' has 1 cells for 3 columns"):
         Table("t", ("a", "b", "c"), (Row("short", (None,)),))

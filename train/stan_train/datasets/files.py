@@ -11,14 +11,12 @@ from pathlib import Path
 
 from stan_edge.errors import SourceError
 from stan_edge.sources import Crop
-from stan_train.manifest import BACKGROUND, REGION_SIDECAR, Clip, Intervals
+from stan_train.manifest import BACKGROUND, REGION_SIDECAR, UNKNOWN, Clip, Intervals
 from stan_train.probe import Probe, probe
 
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 )
-UNKNOWN = "unknown"
-"""Subject or camera that nobody wrote down."""
 LABEL = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -43,12 +41,17 @@ class Facts:
 
 
 def walk(folder: Path) -> list[Path]:
-    """Every file below a folder, in a stable order; hidden ones are left out."""
+    """Every file below a folder, in a stable order, also through links; hidden ones are left out."""
     found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not _leads_back(Path(parent), n))
         found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
     return found
+
+
+def _leads_back(parent: Path, name: str) -> bool:
+    """Whether a link leads to a folder that it lies in, and a walk through it would not end."""
+    return parent.resolve().is_relative_to((parent / name).resolve())
 
 
 def is_video(path: Path) -> bool:

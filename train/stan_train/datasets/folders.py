@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stan_train.datasets.files import UNKNOWN, Facts, Refusal, clip_of, label_problem, open_video, videos, weak
-from stan_train.manifest import Clip
+from stan_train.datasets.files import Facts, Refusal, clip_of, label_problem, open_video, videos, weak
+from stan_train.manifest import UNKNOWN, Clip
 
 DATASET = "folders"
 READ_TOO = ()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stan_train.datasets.files import Facts, Refusal, Row, clip_of, is_video, not_here, open_video, read_table
+from stan_train.datasets.files import Facts, Refusal, Row, clip_of, is_video, not_here, open_video, read_table, walk
 from stan_train.manifest import BACKGROUND, Clip, Intervals
 from stan_train.probe import Probe
 
@@ -85,7 +85,7 @@ def looks_like(folder: Path) -> bool:
 
 
 def _tables(folder: Path) -> list[Path]:
-    tables = [path for name in READ_TOO for path in folder.rglob(name)]
+    tables = [path for path in walk(folder) if path.name in READ_TOO]
     return sorted(path for path in tables if path.with_suffix("").is_dir() or path.parent.name.startswith("Subject"))
 
 

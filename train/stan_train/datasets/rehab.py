@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stan_train.datasets.files import (
-    UNKNOWN,
     Facts,
     Refusal,
     Row,
@@ -32,7 +31,7 @@ from stan_train.datasets.files import (
     videos,
     weak,
 )
-from stan_train.manifest import BACKGROUND, Clip, Intervals
+from stan_train.manifest import BACKGROUND, UNKNOWN, Clip, Intervals
 from stan_train.probe import Probe
 
 DATASET = "rehab"

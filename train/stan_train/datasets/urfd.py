@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stan_edge.sources import Crop
-from stan_train.datasets.files import UNKNOWN, Facts, Refusal, clip_of, not_here, open_video, videos
+from stan_train.datasets.files import Facts, Refusal, clip_of, not_here, open_video, videos, walk
 from stan_train.datasets.urfd_labels import FALLING, NOT_LYING, read_labels
-from stan_train.manifest import BACKGROUND, Clip, intervals_of
+from stan_train.manifest import BACKGROUND, UNKNOWN, Clip, intervals_of
 
 DATASET = "urfd"
 READ_TOO = ("urfall-cam0-falls.csv", "urfall-cam0-adls.csv")
@@ -27,13 +27,17 @@ COLOR = Crop(320, 0, 320, 240)
 
 def looks_like(folder: Path) -> bool:
     """Whether the table of frame labels lies in it, or videos named as URFD's are."""
-    return any(folder.rglob(TABLE)) or any(NAME.fullmatch(path.stem) for path in videos(folder))
+    return bool(_tables(folder)) or any(NAME.fullmatch(path.stem) for path in videos(folder))
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in walk(folder) if path.name == TABLE]
 
 
 def read(folder: Path) -> Iterator[Clip | Refusal]:
     """Clips and refusals."""
     labels: dict[str, Mapping[int, int]] = {}
-    tables = sorted(folder.rglob(TABLE))
+    tables = _tables(folder)
     for table in tables:
         for entry in read_labels(table):
             if isinstance(entry, Refusal):

@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_train.evaluate.intervals import Draws, Figure, Unit, proportion, rate
-
-SLACK_S = 0.5
-"""Nobody marks the beginning of a movement better than this."""
-
-Interval = tuple[float, float]
+from stan_train.spans import Interval, outside_s, overlap
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Alarm:
     peak_probability: float
 
     def overlaps(self, interval: Interval) -> bool:
-        return self.t_start_s <= interval[1] + SLACK_S and self.t_end_s >= interval[0] - SLACK_S
+        return overlap((self.t_start_s, self.t_end_s), interval)
 
 
 @dataclass(frozen=True)
@@ -59,12 +55,7 @@ class ClipEvents:
         """For how long an alarm of one of the labels would be false."""
         if labels != {self.label}:
             return self.duration_s
-        watched_s, end_s = self.duration_s, 0.0
-        for interval in sorted(self.important_s + self.ignored_s):
-            start_s = max(interval[0] - SLACK_S, end_s)
-            end_s = max(min(interval[1] + SLACK_S, self.duration_s), end_s)
-            watched_s -= max(end_s - start_s, 0.0)
-        return watched_s
+        return outside_s(self.duration_s, self.important_s + self.ignored_s)
 
 
 @dataclass(frozen=True)

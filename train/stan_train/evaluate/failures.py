@@ -10,11 +10,11 @@ import numpy as np
 
 from stan_edge.contract import Contract
 from stan_edge.sources import Image, open_source
-from stan_train.evaluate.event_scores import Interval
 from stan_train.evaluate.measure import events
 from stan_train.evaluate.pictures import drawable_name
 from stan_train.evaluate.predictions import Prediction
 from stan_train.manifest import Clip
+from stan_train.spans import Interval
 
 MOST = 20
 COLUMNS = 8

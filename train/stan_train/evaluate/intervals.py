@@ -16,7 +16,7 @@ FEWEST_GROUPS = 5
 """Resampling fewer groups than this says nothing of how the next one would do."""
 FEWEST_FOLDS = 3
 
-UnitOfMeasure = Literal["share", "seconds", "per hour"]
+UnitOfMeasure = Literal["share", "seconds", "per hour", "score"]
 
 
 class Unit(NamedTuple):
@@ -91,7 +91,7 @@ class Draws:
                 from scipy.stats import t
 
                 half = float(t.ppf((1 + LEVEL) / 2, len(others) - 1) * others.std(ddof=1) / math.sqrt(len(others)))
-                low, high = max(value - half, 0.0), value + half
+                low, high = (value - half if unit == "score" else max(value - half, 0.0)), value + half
         elif groups >= FEWEST_GROUPS:
             ends = np.quantile(others, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
             low, high = min(float(ends[0]), value), max(float(ends[1]), value)
@@ -114,14 +114,12 @@ def rate(count: int, hours: float) -> Figure | None:
 
 def proportion(hits: int, of: int) -> Figure | None:
     """A share with the exact binomial interval (Clopper and Pearson, Biometrika 26, 1934); None of nothing."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
     if of == 0:
         return None
-    tail = (1 - LEVEL) / 2
-    low = float(beta.ppf(tail, hits, of - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, of - hits)) if hits < of else 1.0
-    return Figure(hits / of, low, high, of)
+    low, high = binomtest(hits, of).proportion_ci(LEVEL, "exact")
+    return Figure(hits / of, float(low), float(high), of)
 
 
 def divide(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -105,13 +105,13 @@ class _PredictedToo(Explainer):
         self._contract = bundle.contract
         self.deployed: list[Explanation] = []
 
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED) -> Explanation:
-        explanation = super().__call__(pictures, class_index)
+    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
+        explanation = super().__call__(pictures, class_index, window)
         said = int(explanation.logits.argmax())
         # the timeline does not read frame scores of windows that say background
         same = class_index in (PREDICTED, said) or self._contract.classes[said] == self._contract.background
         if not same and self._contract.methods[self.method].class_specific:
-            self.deployed.append(super().__call__(pictures, PREDICTED))
+            self.deployed.append(super().__call__(pictures, PREDICTED, window))
         else:
             self.deployed.append(explanation)
         return explanation
@@ -125,7 +125,7 @@ def _predict(
     spread = SpreadOut(clip, contract) if marked and copied else None
     explainers = (first, *others)
     seen = replay(clip, explainers, contract, on_frame=spread)
-    probabilities = np.stack([softmax(row, contract.temperature) for row in seen.logits])
+    probabilities = softmax(seen.logits, contract.temperature)
     background = background_of(probabilities, contract)
     scores = {
         method: gate(importance(raw, contract.methods[method]), background) for method, raw in seen.frame_scores.items()

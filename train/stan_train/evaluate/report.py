@@ -19,6 +19,8 @@ Cell = Figure | str | None
 COLUMNS = ("table", "row", "column", "value", "low", "high", "n", "unit", "text")
 HEAD = 9
 """Characters in a line of a column's title in a terminal."""
+WIDE = 8
+"""Columns that a Markdown table may have in any case."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def text_of(cell: Cell) -> str:
     """As people read it: shares times 100, the 95 % interval behind the value."""
     if not isinstance(cell, Figure):
         return cell or "-"
-    factor, digits = (100, 1) if cell.unit == "share" else (1, 2 if cell.unit == "seconds" else 1)
+    factor, digits = {"share": (100, 1), "seconds": (1, 2), "per hour": (1, 1), "score": (1, 3)}[cell.unit]
     text = f"{cell.value * factor:.{digits}f}"
     if cell.low is None or cell.high is None:
         return text
@@ -70,7 +72,7 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
 
     left_out = False
     unbounded = console.options.update(max_width=10_000)
-    shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)] if tables else []
+    shared = _shared_notes(tables)
     for table in tables:
         short = _without_common_prefix(table)
         forms = [_grid(form, intervals=intervals) for intervals in (True, False) for form in (short, transposed(short))]
@@ -118,13 +120,23 @@ def _without_common_prefix(table: Table) -> Table:
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
-    """One section a table."""
+    """One section a table, and one for the notes that all share; what is wider than long is turned."""
     lines: list[str] = []
-    for table in tables:
+    shared = _shared_notes(tables)
+    for whole in tables:
+        table = _without_common_prefix(whole)
+        table = transposed(table) if len(table.columns) > max(len(table.rows), WIDE) else table
         lines += [f"## {table.title}", "", _line("", *table.columns), "|---" + "|---:" * len(table.columns) + "|"]
         lines += [_line(row.name, *map(text_of, row.cells)) for row in table.rows]
-        lines += ["", *(f"- {note}" for note in table.notes), *([""] if table.notes else [])]
+        own = [f"- {note}" for note in table.notes if note not in shared]
+        lines += ["", *own, *([""] if own else [])]
+    if shared:
+        lines += ["## Notes", "", *(f"- {note}" for note in shared), ""]
     return "\n".join(lines)
+
+
+def _shared_notes(tables: Sequence[Table]) -> list[str]:
+    return [note for note in tables[0].notes if all(note in table.notes for table in tables)] if tables else []
 
 
 def to_csv(tables: Sequence[Table]) -> str:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 
-from stan_edge.backends import open_backend
+from stan_edge.backends import Backend, open_backend
 from stan_edge.bundle import Bundle, methods_of, open_bundle
 from stan_edge.contract import Method
 from stan_edge.errors import ConfigError
+from stan_export.seal import seal
 from stan_train.evaluate.failures import draw_failures
+from stan_train.evaluate.faithfulness import WindowTruth, measure_truth, truth_figures
 from stan_train.evaluate.measure import events, measure
 from stan_train.evaluate.paper import Result, data_notes, tables_of
 from stan_train.evaluate.pictures import draw_figures
 from stan_train.evaluate.predictions import Prediction, Predictions, predict
 from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
+from stan_train.evaluate.truth_table import Figures, truth_sentence, truth_table
 from stan_train.manifest import read_manifest
 from stan_train.progress import progress_bar
 
@@ -39,7 +44,15 @@ class Fold:
 
 
 def evaluate(
-    folds: Sequence[Fold], out: Path, methods: Sequence[Method] | None, backend: str, command: str, *, pictures: bool
+    folds: Sequence[Fold],
+    out: Path,
+    methods: Sequence[Method] | None,
+    backend: str,
+    command: str,
+    *,
+    pictures: bool,
+    faithfulness: bool = False,
+    into_card: bool = False,
 ) -> Result:
     """Measure, print and write `tables.md`, `tables.csv`, `results.json` and pictures into the folder `out`.
 
@@ -47,6 +60,8 @@ def evaluate(
         methods: attribution methods; None for all that the first bundle has.
         command: how to do it again, for the notes.
         pictures: also show frames of the recordings around what went wrong.
+        faithfulness: also take frames away in the order of their importance; minutes.
+        into_card: note the outcome of that in the card of the bundle.
 
     Raises:
         ConfigError: `out` cannot be written, the bundles do not belong together, or no clip could be read.
@@ -69,7 +84,7 @@ def evaluate(
     done_clips, total = itertools.count(1), sum(map(len, clips))
     with progress_bar("clips", Console(stderr=True)) as on_clip:
         for number, (bundle, its) in enumerate(zip(bundles, clips, strict=True)):
-            found.append(predict(bundle, its, wanted, engine, lambda: on_clip(next(done_clips), total), number))
+            found.append(predict(bundle, its, wanted, engine, partial(_tick, on_clip, done_clips, total), number))
     refused = [one for predictions in found for one in predictions.refused]
     done = [one for predictions in found for one in predictions.done]
     for one in refused:
@@ -86,6 +101,14 @@ def evaluate(
         *([f"Left out because they could not be read: {len(refused)}."] if refused else []),
     )
     tables = tables_of([result], notes)
+    if faithfulness:
+        truths = _truths(bundles, found, wanted, engine, console)
+        if truths:
+            tables += (truth_table(truths, notes),)
+            if into_card:
+                _into_card(bundles[0], truth_sentence(truths, wanted, _names(folds)))
+        else:
+            console.print("faithfulness: no window shows an activity and is recognised; nothing to take away from.")
     print_tables(console, tables)
     (out / "tables.md").write_text(to_markdown(tables), encoding="utf-8")
     (out / "tables.csv").write_text(to_csv(tables), encoding="utf-8")
@@ -103,6 +126,46 @@ def evaluate(
     (out / "results.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     console.print(f"written: {out}", markup=False, highlight=False)
     return result
+
+
+def _truths(
+    bundles: Sequence[Bundle],
+    found: Sequence[Predictions],
+    methods: Sequence[Method],
+    engine: Backend,
+    console: Console,
+) -> Figures:
+    """Each fold's windows against the controls; one network of random weights does for all."""
+    from stan_export.randomised import randomised
+    from stan_train.model import VARIANTS, variant
+
+    contract = bundles[0].contract
+    truths: list[WindowTruth] = []
+    done_clips, total = itertools.count(1), sum(len(predictions.done) for predictions in found)
+    with TemporaryDirectory() as scratch, progress_bar("faithfulness", Console(stderr=True)) as on_clip:
+        control = None
+        if contract.name in VARIANTS:
+            control = randomised(bundles[0], variant(contract.name, len(contract.classes)), Path(scratch) / "random")
+        else:
+            console.print(f"faithfulness: {contract.name} is no STAN; no network of random weights beside it.")
+        for number, (bundle, predictions) in enumerate(zip(bundles, found, strict=True)):
+            clips = [one.clip for one in predictions.done]
+            tick = partial(_tick, on_clip, done_clips, total)
+            truths += measure_truth(bundle, clips, methods, engine, control, tick, number)
+    return truth_figures(truths)
+
+
+def _tick(on_clip: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
+    on_clip(next(done), total)
+
+
+def _into_card(bundle: Bundle, sentence: str) -> None:
+    provenance = bundle.contract.provenance | {"faithfulness": sentence}
+    seal(bundle.folder, bundle.contract.model_copy(update={"provenance": provenance}))
+
+
+def _names(folds: Sequence[Fold]) -> str:
+    return ", ".join(path.name for fold in folds for path in fold.data)
 
 
 def _check_alike(bundles: Sequence[Bundle]) -> None:

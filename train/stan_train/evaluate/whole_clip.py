@@ -48,9 +48,9 @@ def joined(windows: Sequence[Scored], label: str, background: str | None, hop: i
     ticks = []
     for window in windows:
         result = window.result
-        if result.valid and result.label != background and result.probabilities is not None:
+        if result.valid:
             scores = tuple(replace(f, score=float(s)) for f, s in zip(result.frames, window.own, strict=True))
-            result = replace(result, label=label, probability=result.probabilities[label], frames=scores)
+            result = replace(result, asked=label, frames=scores)
         ticks += timeline.add(result)
     ticks += timeline.finish()
     index = np.array([tick.index for tick in ticks])

@@ -1,0 +1,132 @@
+"""`stan-edge explain`: a recording -> a page, a picture or a table of what was seen and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads, class_of, method_of
+from stan_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stan_edge.bundle import Bundle
+    from stan_edge.contract import Method
+    from stan_edge.sources import Frame
+
+SUFFIXES = (".html", ".png", ".json")
+
+
+def command(
+    video: Annotated[Path, typer.Argument(help="Video file, of any length.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="What to write: a name that ends in .html, .png or .json.")],
+    model: Model = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods", help="As gradcam,vanilla; the first gives events and frames. Default: all quick ones."
+        ),
+    ] = None,
+    explain_class: Annotated[
+        str | None, typer.Option("--explain-class", help="Explain this class everywhere, not the one that shows.")
+    ] = None,
+    hop_s: HopS = None,
+    crop: CropText = None,
+    person: Person = True,
+    backend: BackendName = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Explain a whole recording by several methods: labels over time, importance of every frame, key frames."""
+    from stan_edge.backends import open_backend
+    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.explainer import Explainer
+    from stan_edge.film.explain import explain_film
+    from stan_edge.film.page import film_page
+    from stan_edge.film.picture import draw_film, png
+    from stan_edge.film.table import FilmJson
+    from stan_edge.parity import require_parity
+    from stan_edge.pose import watching
+    from stan_edge.sinks.drawing import check_output
+    from stan_edge.sources import Crop, CroppedSource, VideoFile
+    from stan_edge.windows import hop_ticks
+
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"--out {out}: choose a name that ends in {', '.join(SUFFIXES)}.")
+    check_output(out, "--out", suffix)
+    bundle = open_bundle(model or shipped_bundle())
+    contract = bundle.contract
+    chosen = _methods(bundle, methods)
+    asked = None if explain_class is None else class_of(contract, explain_class)
+    hop_s = contract.hop_s if hop_s is None else hop_s
+    hop_ticks(contract.input, hop_s)
+    part = out.with_name(f".{out.stem}.part{suffix}")
+    with ExitStack() as stack:
+        file = VideoFile(video)
+        stack.callback(file.close)
+        source = CroppedSource(file, Crop.parse(crop)) if crop else file
+        engine = open_backend(backend, threads=threads)
+        explainers = [Explainer(bundle, engine, method) for method in chosen]
+        for explainer in explainers:
+            require_parity(bundle, engine, explainer)
+        tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
+        on_frame = stack.enter_context(_bar(file.expected_frames))
+        stack.callback(part.unlink, missing_ok=True)
+        try:
+            table = FilmJson(part, bundle, str(video), asked, chosen) if suffix == ".json" else None
+            if table is not None:
+                stack.callback(table.close)
+            film = explain_film(
+                source,
+                contract,
+                explainers,
+                tracker,
+                hop_s,
+                asked=asked,
+                on_frame=on_frame,
+                on_final=table.frame if table else None,
+            )
+            if table is not None:
+                table.finish(film)
+            elif suffix == ".html":
+                part.write_text(film_page(film, contract, video.name, bundle.digest, asked), encoding="utf-8")
+            else:
+                part.write_bytes(png(draw_film(film, contract)))
+            part.replace(out)
+        except OSError as error:
+            raise ConfigError(
+                f"--out {out}: cannot be written ({error}); make room or choose another folder."
+            ) from error
+    for event in film.events:
+        print(f"{event.label.replace('_', ' ')}: {event.t_start_s:.1f} to {event.t_end_s:.1f} s")
+    print(f"written: {out}")
+
+
+@contextmanager
+def _bar(frames: int) -> Iterator[Callable[[Frame], None]]:
+    """Progress on stderr, where that is a terminal.
+
+    Args:
+        frames: how many will come; 0: nobody knows.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("frames", total=frames or None)
+        yield lambda _frame: bar.advance(task)
+
+
+def _methods(bundle: Bundle, asked: str | None) -> tuple[Method, ...]:
+    """Those asked for, in their order; by default all that explain a window in one pass through the network."""
+    from stan_edge.bundle import methods_of
+
+    if asked is not None:
+        return tuple(dict.fromkeys(method_of(bundle, name) for name in asked.split(",")))
+    samples = {method: bundle.contract.methods[method].samples for method in methods_of(bundle)}
+    return tuple(method for method, count in samples.items() if count in (None, 1))

@@ -1,0 +1,1 @@
+"""A whole recording explained: in one pass, by several methods, as data, a picture or a page."""
