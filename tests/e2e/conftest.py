@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from stan_edge.cli import main
 
 COMMAND = str(Path(sys.executable).with_name("stan-edge"))
 CLIPS = Path(__file__).parents[3] / "shared" / "data"
@@ -34,6 +37,34 @@ def clips() -> Path:
     if not CLIPS.is_dir():
         pytest.skip("the real clips (shared/data beside the repository) are not here")
     return CLIPS
+
+
+def check_refusal(status: int, out: str, err: str, *words: str) -> None:
+    """Exit code 2, nothing on stdout, one sentence on stderr."""
+    assert status == 2, (status, out, err)
+    assert out == ""
+    assert err.startswith("stan-edge: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """Runs the command in this process, because each start of it takes seconds; gives what it said."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*args: str | Path, says: Sequence[str] = ()) -> str:
+        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        check_refusal(left.value.code, out, err, *says)
+        return err
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def records(ran: Ran) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_edge.cli import main
 from stan_train.manifest import read_manifest
 from tests.e2e.conftest import Ran, write_video
 from tests.e2e.test_light import HEAVY, loaded_by
@@ -74,22 +72,6 @@ def test_every_refusal_is_said_and_the_good_clips_are_kept(stan_edge: RunCommand
     assert "data preview" in ran.stdout
 
 
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    """Runs the command in this process, because each start of it takes seconds; gives what it wrote to stdout, and
-    the sentence on stderr."""
-
-    def call(*args: str | Path) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capsys.readouterr()
-        assert (left.value.code, err.count("\n")) == (2, 1), err
-        return out, err
-
-    return call
-
-
 def test_nothing_usable_is_an_error_with_reasons(stan_edge: RunCommand, tmp_path: Path):
     (tmp_path / "falling").mkdir()
     (tmp_path / "falling/1.mp4").write_bytes(b"")
@@ -110,9 +92,9 @@ def test_nothing_usable_is_an_error_with_reasons(stan_edge: RunCommand, tmp_path
         ((".", "-o", "nowhere/m.csv"), "does not exist"),
     ],
 )
-def test_wrong_use_is_one_sentence(refused: Callable[..., tuple[str, str]], tmp_path: Path, args, says: str):
+def test_wrong_use_is_one_sentence(refused: Callable[..., str], tmp_path: Path, args, says: str):
     folder, flag, out, *more = args
-    assert says in refused("data", "scan", tmp_path / folder, flag, tmp_path / out, *more)[1]
+    assert says in refused("data", "scan", tmp_path / folder, flag, tmp_path / out, *more)
 
 
 def test_preview_shows_each_class_and_marks_the_important_frames(
@@ -132,11 +114,11 @@ def test_preview_shows_each_class_and_marks_the_important_frames(
 
 
 def test_preview_of_a_clip_that_has_gone(
-    stan_edge: RunCommand, refused: Callable[..., tuple[str, str]], recordings: Path, tmp_path: Path
+    stan_edge: RunCommand, refused: Callable[..., str], recordings: Path, tmp_path: Path
 ):
     stan_edge("data", "scan", recordings, "-o", tmp_path / "m.csv")
     (recordings / "good.mp4").unlink()
-    assert "good.mp4 does not exist" in refused("data", "preview", tmp_path / "m.csv", "-o", tmp_path / "sheets")[1]
+    assert "good.mp4 does not exist" in refused("data", "preview", tmp_path / "m.csv", "-o", tmp_path / "sheets")
 
 
 def test_help_loads_nothing_heavy():

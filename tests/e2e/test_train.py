@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from stan_edge.bundle import open_bundle
-from stan_edge.cli import main
 from stan_train.checkpoint import load_checkpoint
 from stan_train.manifest import read_manifest, write_manifest
 from tests.conftest import MakeClip
@@ -95,21 +94,6 @@ def test_weak_labels_are_sampled_as_whole_clips(stan_edge, manifest, tmp_path):
     assert trained.returncode == 0, trained.stderr
     spec = load_checkpoint(run / "checkpoint.safetensors").input
     assert 2.4 <= spec.window_s <= 2.6  # the median length of the clips that are trained on
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """Runs the command in this process, because each start of it takes seconds; gives the sentence on stderr."""
-
-    def call(*args: str | Path) -> str:
-        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr().err
-        assert (left.value.code, said.count("\n")) == (2, 1), said
-        return said
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +11,9 @@ import pytest
 import safetensors.numpy as safetensors
 
 from stan_edge.bundle import shipped_bundle, write_digests
-from stan_edge.cli import main
 from stan_edge.sources import VideoFile
 from stan_train.manifest import write_manifest
-from tests.e2e.conftest import write_video
-
-
-def check(status: int, out: str, err: str, *words: str) -> None:
-    assert status == 2, (status, out, err)
-    assert out == ""
-    assert err.startswith("stan-edge: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """Runs the command in this process, because each start of it takes seconds."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def call(*args: str | Path, says: list[str]) -> None:
-        monkeypatch.setattr(sys, "argv", ["stan-edge", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        check(left.value.code, *capsys.readouterr(), *says)
-
-    yield call
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+from tests.e2e.conftest import check_refusal, write_video
 
 
 @pytest.mark.parametrize(
@@ -85,7 +57,7 @@ def test_the_installed_command_refuses_with_every_verb(stan_edge, make_clip, bun
         (("train", "-o", tmp_path / "run", "--init", weights, "--data", clips), ("missing", "conv.weight")),
     ):
         ran = stan_edge(*args, timeout_s=300)
-        check(ran.returncode, ran.stdout, ran.stderr, *words)
+        check_refusal(ran.returncode, ran.stdout, ran.stderr, *words)
 
 
 def test_a_wrong_file_is_refused_before_the_engine_starts(refused, monkeypatch):

@@ -1,0 +1,71 @@
+"""Pictures in memory, or from a generator, explained like a recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from stan_edge.backends import open_backend
+from stan_edge.bundle import open_bundle, shipped_bundle
+from stan_edge.cli.options import class_of, method_of
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explainer
+from stan_edge.film.explain import Film, explain_film
+from stan_edge.parity import require_parity
+from stan_edge.pose import watching
+from stan_edge.sources import Frame, Image
+
+
+def explain_pictures(
+    frames: Iterable[Image],
+    fps: float,
+    methods: tuple[str, ...],
+    model: Path | None,
+    explain_class: str | None,
+    backend: str,
+    *,
+    person: bool,
+) -> Film:
+    """See `stan_edge.explain`."""
+    if not (math.isfinite(fps) and fps > 0) or not methods:
+        raise ConfigError(f"fps {fps:g} and methods {methods}: give a rate above 0 and at least one method.")
+    bundle = open_bundle(model or shipped_bundle())
+    contract = bundle.contract
+    asked = None if explain_class is None else class_of(contract, explain_class)
+    engine = open_backend(backend)
+    explainers = [Explainer(bundle, engine, method_of(bundle, name)) for name in dict.fromkeys(methods)]
+    for explainer in explainers:
+        require_parity(bundle, engine, explainer)
+    finding = watching(masks=contract.input.region == "mask") if person else nullcontext()
+    with finding as tracker:
+        return explain_film(_Pictures(frames, fps), contract, explainers, tracker, contract.hop_s, asked=asked)
+
+
+class _Pictures:
+    """A source of pictures at a steady rate."""
+
+    name, live = "pictures", False
+
+    def __init__(self, frames: Iterable[Image], fps: float) -> None:
+        self._frames: Iterator[Image] = iter(frames)
+        self._fps = fps
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        picture = next(self._frames, None)
+        if picture is None:
+            return None
+        image = np.asarray(picture)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ConfigError(
+                f"Picture {self._index} is {image.dtype} of shape {image.shape}; give uint8 [height, width, 3], RGB."
+            )
+        self._index += 1
+        return Frame(self._index - 1, (self._index - 1) / self._fps, image)
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,45 @@
+"""`stan-edge explain`: a recording as page, picture or table."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import write_video
+
+
+def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
+    from stan_edge.sources import demo_clip
+
+    for name, options in (("film.png", ()), ("film.html", ("--explain-class", "headache")), ("film.json", ())):
+        out = tmp_path / name
+        ran = stan_edge("explain", demo_clip(), "-o", out, "--methods", "gradcam,staa", *options)
+        assert ran.returncode == 0, ran.stderr
+        assert f"written: {out}" in ran.stdout
+    assert cv2.imread(str(tmp_path / "film.png")).shape[1] == 1280
+    assert "“headache”" in (tmp_path / "film.html").read_text()
+    table = json.loads((tmp_path / "film.json").read_text())
+    assert set(table["frames"][0]["methods"]) == {"gradcam", "staa"}
+    (event,) = [event for event in table["events"] if event["label"] == "falling"]
+    assert 1.5 < event["t_start_s"] < event["t_end_s"] < 6.5
+    assert {path.name for path in tmp_path.iterdir()} == {"film.png", "film.html", "film.json"}
+
+
+@pytest.mark.parametrize(
+    ("video", "options", "says"),
+    [
+        ("film.mkv", ("-o", "film.pdf"), "a name that ends in .html, .png, .json"),
+        ("film.mkv", ("-o", "none/film.png"), "does not exist"),
+        ("film.mkv", ("-o", "film.png", "--methods", "shap"), "--method shap"),
+        ("film.mkv", ("-o", "film.png", "--explain-class", "background"), "is not one of falling"),
+        ("typo.mkv", ("-o", "film.png"), "typo.mkv does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_sentence(refused, tmp_path, monkeypatch, video, options, says):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "film.mkv", [np.zeros((48, 64, 3), np.uint8)] * 5)
+    refused("explain", video, *options, says=[says])
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
