@@ -91,6 +91,8 @@ def test_frame_figures_agree_with_scikit_learn_and_overall_is_the_plain_mean() -
         assert found.average_precision.value == pytest.approx(metrics.average_precision_score(truth, scores))
         by_video = [metrics.f1_score(clip.important, clip.importance >= 0.5) for clip in mine]
         assert found.video_f1.value == pytest.approx(np.mean(by_video))
+        pointed = [clip.important[clip.importance == clip.importance.max()].mean() for clip in mine]
+        assert 0 < found.pointing.value == pytest.approx(np.mean(pointed))
         assert found.share == pytest.approx(truth.mean())
         assert (found.clips, found.groups, found.f1.n) == (len(mine), len(mine), len(truth))
         assert found.f1.low is not None and found.f1.high is not None

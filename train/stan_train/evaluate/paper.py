@@ -174,7 +174,7 @@ def _beyond_f1(results: Sequence[Result]) -> Table:
     )
     methods = _methods([kind(result) for result in results for _, kind in kinds])
     activities = _activities([kind(result) for result in results for _, kind in kinds])
-    columns = ["p", *(f"{method} {figure}" for method in methods for figure in ("AP", "F1 by video"))]
+    columns = ["p", *(f"{method} {figure}" for method in methods for figure in ("AP", "F1 by video", "pointing"))]
     rows = []
     for result in results:
         for title, kind in kinds:
@@ -185,14 +185,15 @@ def _beyond_f1(results: Sequence[Result]) -> Table:
                     continue
                 cells: list[Cell] = [Figure(some.share, None, None, some.f1.n)]
                 for one in found:
-                    cells += [one.average_precision, one.video_f1] if one else [None, None]
+                    cells += [one.average_precision, one.video_f1, one.pointing] if one else [None, None, None]
                 rows.append(Row(f"{result.name}: {_spoken(name or 'overall')}, {title}", tuple(cells)))
     return Table(
         "Important frames without a threshold, and by video",
         tuple(columns),
         tuple(rows),
         (
-            "AP: average precision x 100; ranking frames at random gives p. F1 by video: mean of the F1 of each clip.",
+            "AP: average precision x 100; ranking frames at random gives p. F1 by video: mean of the F1 of each clip. "
+            "Pointing: clips whose most important frame is marked.",
             "Important is what the data set marks; ignored frames are left out.",
         ),
     )

@@ -76,6 +76,8 @@ class FrameFigures:
     average_precision: Figure
     video_f1: Figure
     """Mean of the F1 of each clip."""
+    pointing: Figure
+    """Pointing game: share of the clips whose most important frame is marked important; ties count in part."""
     clips: int
     groups: int
     """Overall: of the activity that has the fewest, for the mean is no surer than that."""
@@ -133,7 +135,7 @@ def frame_figures(clips: Sequence[ClipFrames], activities: Sequence[str]) -> Fra
     clips = [clip for clip in clips if len(clip.important)]
     draws = Draws(clip.unit for clip in clips)
     found: dict[str, FrameFigures] = {}
-    spreads: list[NDArray[np.float64]] = []  # [3, 1 + B] each: F1, average precision, F1 by video
+    spreads: list[NDArray[np.float64]] = []  # [4, 1 + B] each: F1, average precision, F1 by video, pointing game
     for label in activities:
         mine = [clip for clip in clips if clip.label == label]
         truth = np.concatenate([np.zeros(0, bool), *(clip.important for clip in mine)])
@@ -197,12 +199,15 @@ def _frame_spreads(draws: Draws, clips: Sequence[ClipFrames], truth: NDArray[np.
     by_video = divide(2 * hits, total)
     judged = np.isfinite(by_video)
     shown = [unit for unit, known in zip(units, judged, strict=True) if known]
+    pointed = [(c.unit, c.important[c.importance == c.importance.max()].mean()) for c in clips if c.important.any()]
+    pointing_units, hit = [unit for unit, _ in pointed], np.array([share for _, share in pointed])
     items = [clip.unit for clip in clips for _ in clip.important]
     return np.stack(
         [
             divide(2 * draws.sums(units, hits), draws.sums(units, total)),
             average_precisions(draws, items, np.concatenate([clip.importance for clip in clips]), truth),
             divide(draws.sums(shown, by_video[judged]), draws.sums(shown, np.ones(len(shown)))),
+            divide(draws.sums(pointing_units, hit), draws.sums(pointing_units, np.ones(len(hit)))),
         ]
     )
 
@@ -216,12 +221,12 @@ def _frame_row(
     clips: int,
     groups: int,
 ) -> FrameFigures:
-    f1, precision, video = (
-        draws.figure(row, n, groups) for row, n in zip(values, (frames, frames, clips), strict=True)
+    f1, precision, video, pointing = (
+        draws.figure(row, n, groups) for row, n in zip(values, (frames, frames, clips, clips), strict=True)
     )
-    if f1 is None or precision is None or video is None:
+    if f1 is None or precision is None or video is None or pointing is None:
         raise ValueError("an activity with important frames has every figure")
-    return FrameFigures(f1, share, all_positive, precision, video, clips, groups)
+    return FrameFigures(f1, share, all_positive, precision, video, pointing, clips, groups)
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
