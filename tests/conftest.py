@@ -16,6 +16,9 @@ from stan_edge.bundle import Bundle, open_bundle
 from stan_edge.contract import InputSpec
 from stan_edge.errors import BackendUnavailableError
 from stan_edge.explainer import Explainer
+from stan_edge.records import Event, Record
+from stan_edge.sinks import Sink
+from stan_edge.timeline import TimelineFrame
 from stan_export.export import export
 from stan_train.checkpoint import Checkpoint, save_checkpoint
 from stan_train.manifest import BACKGROUND, Clip, Intervals
@@ -31,6 +34,21 @@ MakeClip = Callable[..., Clip]
 
 CLASSES = ("background", "falling", "headache", "chest_pain", "compensation")
 DARK, BRIGHT = 60, 190
+
+
+class Kept(Sink):
+    """Keeps ended events and final frames."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.frames: list[TimelineFrame] = []
+
+    def record(self, record: Record) -> None:
+        if isinstance(record, Event) and record.phase == "end":
+            self.events.append(record)
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        self.frames += frames
 
 
 @pytest.fixture(scope="session", autouse=True)

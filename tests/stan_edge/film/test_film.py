@@ -25,27 +25,13 @@ from stan_edge.film.explain import KEY_FRAME_GAP_S, Film, explain_film
 from stan_edge.film.page import film_page
 from stan_edge.film.picture import draw_film, png
 from stan_edge.film.table import FilmJson
-from stan_edge.records import Event, Record
 from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
 from stan_edge.sources import Gap, ScriptedSource, Show
 from stan_edge.timeline import TimelineFrame
+from tests.conftest import Kept
 
 METHODS: tuple[Method, ...] = ("gradcam", "vanilla", "streaming", "staa-grad")
 HOP_S = 0.2
-
-
-class Kept(Sink):
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.frames: list[TimelineFrame] = []
-
-    def record(self, record: Record) -> None:
-        if isinstance(record, Event) and record.phase == "end":
-            self.events.append(record)
-
-    def timeline(self, frames: list[TimelineFrame]) -> None:
-        self.frames += frames
 
 
 @pytest.fixture(scope="module")

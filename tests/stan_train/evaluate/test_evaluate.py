@@ -18,29 +18,13 @@ from stan_edge.bundle import Bundle
 from stan_edge.cli import app
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
-from stan_edge.records import Event, Record
 from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
 from stan_edge.sources import open_source
-from stan_edge.timeline import TimelineFrame
 from stan_train.evaluate.failures import missed
 from stan_train.evaluate.predictions import predict
 from stan_train.evaluate.run import Fold, evaluate
 from stan_train.manifest import Clip, write_manifest
-from tests.conftest import MakeClip
-
-
-class Kept(Sink):
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.frames: list[TimelineFrame] = []
-
-    def record(self, record: Record) -> None:
-        if isinstance(record, Event) and record.phase == "end":
-            self.events.append(record)
-
-    def timeline(self, frames: list[TimelineFrame]) -> None:
-        self.frames += frames
+from tests.conftest import Kept, MakeClip
 
 
 @pytest.fixture(scope="module")
