@@ -17,10 +17,13 @@ CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 
 class OpenVinoGraph:
-    def __init__(self, compiled: ov.CompiledModel) -> None:
+    """A compiled model with the names of the file it was read from: where a node is optimised away (a bias of zeros),
+    the compiled output bears another name beside its own, and `any_name` may be that one."""
+
+    def __init__(self, model: ov.Model, compiled: ov.CompiledModel) -> None:
         self._request = compiled.create_infer_request()
-        self.inputs = tuple(port.any_name for port in compiled.inputs)
-        self._outputs = [port.any_name for port in compiled.outputs]
+        self.inputs = tuple(port.any_name for port in model.inputs)
+        self._outputs = [port.any_name for port in model.outputs]
 
     def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         self._request.infer({name: feeds[name] for name in self.inputs}, share_inputs=True)
@@ -45,7 +48,8 @@ class OpenVinoBackend:
 
     def load(self, path: Path) -> OpenVinoGraph:
         try:
-            return OpenVinoGraph(self._core.compile_model(path, self.device, self._config))
+            model = self._core.read_model(path)
+            return OpenVinoGraph(model, self._core.compile_model(model, self.device, self._config))
         except RuntimeError as error:
             raise BackendError(
                 f"OpenVINO cannot load {path} ({str(error).splitlines()[0]}); "

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stan_edge.backends import BACKENDS, open_backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import BackendError, BackendUnavailableError, ConfigError
 from stan_edge.explainer import Explainer
+from stan_export.graphs import export_graphs
+from stan_train.model import Stan
+from tests.stan_export.conftest import TINY, window
 
 
 def test_a_backend_that_nobody_knows_is_refused_with_the_known_ones() -> None:
@@ -32,6 +36,17 @@ def test_what_was_asked_for_is_what_runs(name: str) -> None:
 def test_a_precision_that_the_engine_does_not_have_is_an_error(precision: str) -> None:
     with pytest.raises(BackendUnavailableError, match=f"onnxruntime computes in f32 on the CPU, not in {precision}"):
         open_backend("onnxruntime", precision)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_outputs_keep_their_names_whatever_the_engine_optimises_away(name: str, tmp_path: Path) -> None:
+    """A head whose bias is zero, as before any training: the addition goes, and its name with it."""
+    torch.manual_seed(0)
+    spec = window(48, 6)
+    export_graphs(Stan(TINY).eval(), spec, tmp_path, samples=1)
+    graph = open_backend(name, threads=1).load(tmp_path / "explain-vanilla.onnx")
+    frames = np.zeros((1, spec.frames, spec.size_px, spec.size_px, 3), np.uint8)
+    assert set(graph({"frames": frames, "class_index": np.array([0])})) == {"logits", "frame_scores", "map"}
 
 
 @pytest.fixture
