@@ -84,8 +84,8 @@ def main(
             f"{bundle.contract.name}, {backend.name} {backend.precision}, hop {hop:g} s, n = {samples}, "
             f"{date.today().isoformat()}. Command: `{shlex.join(['python', *sys.argv])}`.",
             "Importance of each frame: mean of its corrected scores for the true class over the windows that hold it, "
-            "not gated by the probability of background as live. Agreement: Spearman's rank correlation within a clip, mean over clips. F1: best over thresholds on these "
-            "very frames, for comparison only.",
+            "not gated by the probability of background as live. Agreement: Spearman's rank correlation within a clip, "
+            "mean over clips. F1: best over thresholds on these very frames, for comparison only.",
         ]
         for path in manifests:
             clips = [clip for clip in read_manifest(path) if clip.important and clip.label in bundle.contract.classes]
