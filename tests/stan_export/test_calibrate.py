@@ -95,8 +95,8 @@ def test_an_uncalibrated_method_says_so(method: Method) -> None:
     assert spec.thresholds == dict.fromkeys(CLASSES[1:], 0.5)
     assert len(spec.profile) == 20
     assert spec.class_specific == (method != "staa")
-    assert spec.dealias == (method in ("vanilla", "smoothgrad"))
-    assert spec.samples == (8 if method == "smoothgrad" else None)
+    assert spec.dealias == (method in ("vanilla", "smoothgrad", "streaming"))
+    assert spec.samples == {"smoothgrad": 8, "streaming": 1}.get(method)
 
 
 def save(path: Path, **changes: np.ndarray) -> Path:
