@@ -17,7 +17,7 @@ def explain(
     frames: Iterable[Image],
     *,
     fps: float,
-    methods: tuple[str, ...] = ("vanilla",),
+    methods: tuple[str, ...] = ("gradcam",),
     model: Path | None = None,
     explain_class: str | None = None,
     person: bool = True,

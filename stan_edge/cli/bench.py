@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stan_edge.cli.options import (
+    DEFAULT_METHOD,
     AllowFallback,
     BackendName,
     CropText,
@@ -27,7 +28,7 @@ def command(
     precision: Precision = "f32",
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
-    method: MethodName = "vanilla",
+    method: MethodName = DEFAULT_METHOD,
     crop: CropText = None,
     person: Person = True,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Times the video is run.")] = 5,

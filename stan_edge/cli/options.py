@@ -21,8 +21,10 @@ Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads of the e
 AllowFallback = Annotated[
     bool, typer.Option("--allow-fallback", help="Take another backend when the one asked for is not there.")
 ]
+DEFAULT_METHOD = "gradcam"
+"""The one whose frames matter most to the shipped model, taken away or kept alone: bench/results/faithfulness.md."""
 MethodName = Annotated[
-    str, typer.Option("--method", help="vanilla, smoothgrad, streaming, gradcam, staa or staa-grad.")
+    str, typer.Option("--method", help="gradcam, staa-grad, or (experimental) vanilla, smoothgrad, streaming, staa.")
 ]
 HopS = Annotated[float | None, typer.Option("--hop", help="Seconds between windows; default: the model's.")]
 CropText = Annotated[str | None, typer.Option("--crop", help="Part of the picture to use: X,Y,WIDTH,HEIGHT.")]

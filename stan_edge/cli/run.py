@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stan_edge.cli.options import (
+    DEFAULT_METHOD,
     AllowFallback,
     BackendName,
     CropText,
@@ -43,7 +44,7 @@ def command(
     precision: Precision = "f32",
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
-    method: MethodName = "vanilla",
+    method: MethodName = DEFAULT_METHOD,
     explain_class: Annotated[
         str | None,
         typer.Option("--explain-class", help="Explain this class in every window, not the one that it shows."),

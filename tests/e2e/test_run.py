@@ -15,7 +15,7 @@ import pytest
 from stan_edge.sources import VideoFile, demo_clip
 from tests.e2e.conftest import COMMAND, records, write_video
 
-METHODS = ("vanilla", "gradcam", "staa")
+METHODS = ("gradcam", "vanilla", "staa")
 
 
 def without_times(records_: list[dict]) -> list[dict]:

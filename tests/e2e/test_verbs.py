@@ -44,7 +44,8 @@ def test_every_precision_present_reproduces_float64(rows):
 def test_a_precision_that_misses_parity_is_refused_by_run(stan_edge, rows):
     for row in rows:
         if row["method"] == "vanilla" and row["precision"] != "f32":
-            ran = stan_edge("run", "--demo", "--json", "--backend", row["backend"], "--precision", row["precision"])
+            options = ("--method", row["method"], "--backend", row["backend"], "--precision", row["precision"])
+            ran = stan_edge("run", "--demo", "--json", *options)
             assert ran.returncode == (0 if row["passed"] else 2)
             assert row["passed"] or row["precision"] in ran.stderr
 

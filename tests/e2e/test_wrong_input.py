@@ -117,10 +117,10 @@ def test_a_contract_that_cannot_be_meant(refused, bundle, field, value, word):
 def test_a_bundle_whose_gradients_are_not_its_recorded_ones(refused, bundle):
     with np.load(bundle / "parity.npz") as recorded:
         arrays = dict(recorded)
-    arrays["scores_vanilla"] *= 1.001
+    arrays["scores_gradcam"] *= 1.001
     np.savez(bundle / "parity.npz", **arrays)
     write_digests(bundle)
-    refused("run", "--demo", "--model", bundle, says=["vanilla", "frame scores"])
+    refused("run", "--demo", "--model", bundle, says=["gradcam", "frame scores"])
 
 
 def test_weights_that_do_not_fit(refused, tmp_path):

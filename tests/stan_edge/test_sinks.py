@@ -122,16 +122,17 @@ def test_a_file_that_cannot_be_written_is_refused_by_its_flag(
         sink(tmp_path / name, tiny_bundle.contract, "vanilla")
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 1000 bytes."""
+    """No file may grow beyond 1000 bytes: none of this process, so that nothing else may be written meanwhile."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize(
     ("sink", "name", "says"),
     [
@@ -142,7 +143,7 @@ def full_disk() -> Iterator[None]:
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
     play: Callable[..., None], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path, sink: type, name: str, says: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says), full_disk():
         play(scene, sink(tmp_path / name, tiny_bundle.contract, "vanilla"))
     assert list(tmp_path.iterdir()) == []
 

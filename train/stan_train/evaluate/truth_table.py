@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from stan_edge.contract import Method
 from stan_train.evaluate.faithfulness import SUBSTRATES, OrderFigures, Substrate
+from stan_train.evaluate.paper import INTERVALS
 from stan_train.evaluate.report import Row, Table
 
 COLUMNS = {
@@ -39,6 +40,7 @@ def truth_table(figures: Figures, notes: Sequence[str]) -> Table:
             "Comprehensiveness (higher is better), sufficiency (lower is better): loss of probability without, and "
             "with only, the first 1, 2, 4 and 10 of 20 frames. STAA's: 1 - mean change with the first 70 % kept; "
             "Kendall's tau of share kept and change, -1 is best.",
+            INTERVALS,
             *notes,
         ),
     )
