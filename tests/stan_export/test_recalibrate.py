@@ -96,7 +96,7 @@ def test_the_report_shows_what_was_chosen_and_what_so_few_clips_cannot_say(calib
     text = " ".join(calibrated[1].split())
     assert "temperature" in text
     assert "2 of 2" in text
-    assert "falling: with 0.3 minutes without it, no rate below 214.3 an hour can be told apart from zero." in text
+    assert "falling: with 0.3 minutes without it, no rate below 187.5 an hour can be told apart from zero." in text
 
 
 def test_a_calibrated_bundle_runs(bundle_copy: Path, manifest: Path, drawn: tuple[Clip, ...], tmp_path: Path) -> None:
