@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.film.curve import Curve
 from stan_edge.person import Tracker
 from stan_edge.records import Event, WindowResult
-from stan_edge.sinks.drawing import add_heat, scale_to
+from stan_edge.sinks.drawing import add_heat, heated, scale_to
 from stan_edge.sources import Frame, Source
 from stan_edge.stream import Step, Stream
 from stan_edge.timeline import TimelineFrame
@@ -198,9 +198,8 @@ class _Builder:
         """Each frame waits for its final importance, as seen by the window that was surest of its label."""
         if result.label == self._contract.background or result.probability is None:
             return
-        # the map may end before the network's picture does, where its side is no multiple of the cell
-        covered = heat.shape[-1] * self._contract.methods[self._method].cell_px / self._contract.input.size_px
-        square = replace(square, side_px=round(square.side_px * covered))
+        cell_px = self._contract.methods[self._method].cell_px
+        square = heated(square, heat.shape[-1], cell_px, self._contract.input.size_px)
         for sample, cells in zip(window.samples, heat, strict=True):
             image, known = sample.frame.image, self._waiting.get(sample.frame.index)
             if known is None or known.probability < result.probability:

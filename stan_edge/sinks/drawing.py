@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,12 @@ def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Squa
     color = cv2.cvtColor(cv2.applyColorMap((alpha * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     weight = (0.7 * strength * alpha)[..., None]
     return (image * (1 - weight) + color * weight).astype(np.uint8)
+
+
+def heated(square: Square, cells: int, cell_px: int, size_px: int) -> Square:
+    """The part of a square of the source frame that a map of `cells` a side covers: it may end before the network's
+    picture of `size_px` does, where that is no multiple of the cell."""
+    return replace(square, side_px=round(square.side_px * cells * cell_px / size_px))
 
 
 def draw_bars(

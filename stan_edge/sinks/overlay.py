@@ -26,6 +26,7 @@ from stan_edge.sinks.drawing import (
     add_heat,
     check_output,
     draw_bars,
+    heated,
     put_text,
     scale_to,
 )
@@ -65,9 +66,7 @@ class Annotator:
         self._results.append(result)
         if result.label == self._contract.background or result.probability is None:
             return
-        # the map may end before the network's picture does, where its side is no multiple of the cell
-        covered = explanation.map.shape[-1] * self._method.cell_px / self._contract.input.size_px
-        square = replace(square, side_px=round(square.side_px * covered))
+        square = heated(square, explanation.map.shape[-1], self._method.cell_px, self._contract.input.size_px)
         for sample, heat in zip(window.samples, explanation.map, strict=True):
             known = self._heats.get(sample.frame.index)
             if known is None or known.probability < result.probability:

@@ -15,8 +15,9 @@ from stan_train.augment import AugmentConfig
 from stan_train.cache import CachedClip
 from stan_train.fit import FitConfig
 from stan_train.manifest import UNKNOWN, Clip, write_manifest
+from stan_train.provenance import limits_of
 from stan_train.splits import DataOptions
-from stan_train.train import MachineOptions, ModelOptions, _limits, _Prepared, _prepared_by_first, train
+from stan_train.train import MachineOptions, ModelOptions, _Prepared, _prepared_by_first, train
 from tests.conftest import MakeClip
 
 MODEL = ModelOptions("stan-t", None, 32, 2.0, "blend", "box", 0.3)
@@ -106,5 +107,5 @@ def test_people_whom_nobody_named_are_not_counted(cached: list[CachedClip]) -> N
     def filmed(subject: str) -> Clip:
         return replace(cached[0].clip, subject=subject)
 
-    assert _limits([filmed("ann"), filmed("bob"), filmed("ann")]).startswith("filmed people: 2;")
-    assert _limits([filmed("ann"), filmed(UNKNOWN)]).startswith("filmed people: 1 and some whom nobody named;")
+    assert limits_of([filmed("ann"), filmed("bob"), filmed("ann")]).startswith("filmed people: 2;")
+    assert limits_of([filmed("ann"), filmed(UNKNOWN)]).startswith("filmed people: 1 and some whom nobody named;")

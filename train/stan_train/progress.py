@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,9 @@ def progress_bar(what: str, console: Console) -> Iterator[Callable[[int, int], N
     ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def counting(on_done: Callable[[int, int], None], total: int) -> Callable[[], None]:
+    """A function to be called once for each thing done, for those that do not count themselves."""
+    done = itertools.count(1)
+    return lambda: on_done(next(done), total)

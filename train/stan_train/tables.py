@@ -6,12 +6,11 @@ and not made again.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,7 @@ from stan_train.evaluate.predictions import predict
 from stan_train.evaluate.report import Table, print_tables, to_csv, to_json, to_markdown
 from stan_train.fit import FitConfig
 from stan_train.manifest import Clip, read_manifest, write_manifest
-from stan_train.progress import progress_bar
+from stan_train.progress import counting, progress_bar
 from stan_train.resnet import load_resnet50
 from stan_train.splits import DataOptions
 from stan_train.synth import SynthOptions, synthesise
@@ -253,14 +252,10 @@ def _stan(
     found = {}
     for name in ("short", "long"):
         with progress_bar(f"{name} sequences", console) as on_clip:
-            tick = partial(_tick, on_clip, itertools.count(1), len(parts[name]))
-            seen = predict(opened, parts[name], methods, backend, tick, copied=name == "long")
+            each = counting(on_clip, len(parts[name]))
+            seen = predict(opened, parts[name], methods, backend, each, copied=name == "long")
         found[name] = measure("STAN", [(opened.contract, seen.done)], methods)
     return replace(found["short"], long=found["long"].long, copied=found["long"].copied)
-
-
-def _tick(on_clip: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
-    on_clip(next(done), total)
 
 
 def _windows(results: Sequence[Result]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from rich.console import Console
 
 from stan_edge.contract import InputSpec, RegionKind, View
@@ -23,9 +21,10 @@ from stan_train.batches import TrainingSet, validation_windows
 from stan_train.cache import CachedClip, build_cache
 from stan_train.checkpoint import Checkpoint, load_pretrained, save_checkpoint
 from stan_train.fit import FitConfig, fit
-from stan_train.manifest import BACKGROUND, UNKNOWN, Clip
+from stan_train.manifest import BACKGROUND, Clip
 from stan_train.model import Stan, variant
 from stan_train.progress import progress_bar
+from stan_train.provenance import description_of, figures_of, limits_of
 from stan_train.run_state import STATE
 from stan_train.sampling import (
     Windows,
@@ -37,9 +36,8 @@ from stan_train.sampling import (
     window_index,
 )
 from stan_train.splits import DataOptions, Parts, draw, split
-from stan_train.synth import DATASET as DRAWN
 from stan_train.synthetic import ACTIVITIES
-from stan_train.validation import evaluate_windows, mean_recall
+from stan_train.validation import evaluate_windows
 
 CALIBRATION_WINDOWS = 60
 FRAMES = 20
@@ -141,7 +139,7 @@ def train(
     _, confusion = evaluate_windows(
         alone, network, validation, spec, spec.frames, fit_config.micro_batch, whole_clips=fit_config.whole_clips
     )
-    figures = _figures(confusion, classes)
+    figures = figures_of(confusion, classes)
     save_calibration(out / "calibration.npz", training, spec, fit_config)
     learnt = [cached.clip for cached in prepared.training]
     save_checkpoint(
@@ -156,8 +154,8 @@ def train(
             provenance={
                 "trained_with": f"stan-edge {version('stan-edge')}, seed {fit_config.seed}"
                 + (f", started from {model.init.name}" if model.init else ""),
-                "data": _description(learnt),
-                "limits": _limits(learnt),
+                "data": description_of(learnt),
+                "limits": limits_of(learnt),
                 "validation": f"{confusion.sum()} windows of {len(prepared.validation)} other clips: {figures}",
             },
         ),
@@ -286,28 +284,6 @@ def _training_set(
 
 def _median_duration_s(clips: Sequence[CachedClip]) -> float:
     return float(np.median([cached.clip.duration_s for cached in clips]))
-
-
-def _figures(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
-    counts = confusion.sum(1)
-    recalls = [f"{name} {confusion[c, c] / counts[c]:.2f}" for c, name in enumerate(classes) if counts[c]]
-    accuracy = np.trace(confusion) / confusion.sum()
-    return f"accuracy {accuracy:.3f}, mean recall {mean_recall(confusion):.3f} ({', '.join(recalls)})"
-
-
-def _description(clips: Sequence[Clip]) -> str:
-    counts = Counter((clip.dataset, clip.label) for clip in clips)
-    return "; ".join(f"{dataset} {label} {count}" for (dataset, label), count in sorted(counts.items())) + " (clips)"
-
-
-def _limits(clips: Sequence[Clip]) -> str:
-    drawn = sorted({clip.label for clip in clips} - {clip.label for clip in clips if clip.dataset != DRAWN})
-    filmed = {(clip.dataset, clip.subject) for clip in clips if clip.dataset != DRAWN}
-    known = {(dataset, subject) for dataset, subject in filmed if subject not in ("", UNKNOWN)}
-    people = f"{len(known)}" if known == filmed else f"{len(known)} and some whom nobody named"
-    if not drawn:
-        return f"filmed people: {people}; others move and look otherwise"
-    return f"{', '.join(drawn)}: learnt from drawn people only, never from a person; filmed people: {people}"
 
 
 def _claim_folder(out: Path, options: dict[str, object]) -> None:

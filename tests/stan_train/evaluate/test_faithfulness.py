@@ -11,10 +11,10 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_train.evaluate.faithfulness import (
     SUBSTRATES,
+    Masked,
     Substrate,
     classifier,
     measure_truth,
-    replaced,
     stride_order,
     truth_figures,
     truth_of,
@@ -43,8 +43,9 @@ def brightest_counts(pictures: np.ndarray) -> np.ndarray:
 def test_what_is_taken_away_is_replaced_by_what_is_left(flags: list[bool]) -> None:
     kept = np.array(flags)
     pictures = np.random.default_rng(0).integers(0, 256, (2, FRAMES, 3, 3, 3)).astype(np.uint8)
+    masked = Masked(brightest_counts, pictures)
     for substrate in SUBSTRATES:
-        seen = replaced(pictures, kept, substrate)
+        seen = masked.shown(kept, substrate)
         assert np.array_equal(seen[:, kept], pictures[:, kept])
         for k in np.flatnonzero(~kept):
             if substrate == "clip mean" or not kept.any():
@@ -59,9 +60,11 @@ def test_what_is_taken_away_is_replaced_by_what_is_left(flags: list[bool]) -> No
 def test_an_order_that_puts_the_telling_frames_first_beats_chance_and_its_reverse(substrate: Substrate) -> None:
     rest = np.setdiff1d(np.arange(FRAMES), TELLING)
     right = np.concatenate([TELLING, rest])
-    best, worst = (truth_of(brightest_counts, window(), order, 1, substrate) for order in (right, right[::-1]))
+    best, worst = (truth_of(Masked(brightest_counts, window()), order, 1, substrate) for order in (right, right[::-1]))
     rng = np.random.default_rng(0)
-    chance = [truth_of(brightest_counts, window(), rng.permutation(FRAMES), 1, substrate).gain for _ in range(40)]
+    chance = [
+        truth_of(Masked(brightest_counts, window()), rng.permutation(FRAMES), 1, substrate).gain for _ in range(40)
+    ]
     assert best.gain > max(chance)
     assert worst.gain < min(chance)
     assert abs(np.mean(chance)) < 0.15
@@ -73,7 +76,7 @@ def test_an_order_that_puts_the_telling_frames_first_beats_chance_and_its_revers
 def test_the_areas_are_those_under_the_curves() -> None:
     """With the mean of the clip instead, a frame counts only where it is kept: p = min(k, 5) / 5 of the first k."""
     right = np.concatenate([TELLING, np.setdiff1d(np.arange(FRAMES), TELLING)])
-    found = truth_of(brightest_counts, window(), right, 1, "clip mean")
+    found = truth_of(Masked(brightest_counts, window()), right, 1, "clip mean")
     counts = np.array([0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
     kept = np.minimum(counts, 5) / 5
     widths = np.diff(counts) / FRAMES
@@ -85,6 +88,16 @@ def test_the_areas_are_those_under_the_curves() -> None:
     assert found.comprehensiveness == pytest.approx(few.mean())
     assert found.sufficiency == pytest.approx((1 - few).mean())
     assert found.monotonicity < -0.7  # ties from the sixth frame on
+
+
+def test_the_network_runs_once_for_what_is_asked_twice() -> None:
+    asked: list[np.ndarray] = []
+    masked = Masked(lambda pictures: asked.append(pictures) or brightest_counts(pictures), window())  # type: ignore[func-returns-value]
+    first = truth_of(masked, np.arange(FRAMES), 1, "clip mean")
+    # of 12 shares kept and 12 taken away, all and nothing are the same
+    assert len(asked) == 22
+    assert truth_of(masked, np.arange(FRAMES), 1, "clip mean") == first
+    assert len(asked) == 22
 
 
 def test_the_stride_pattern_is_an_order() -> None:

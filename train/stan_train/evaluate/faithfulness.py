@@ -101,34 +101,46 @@ def classifier(bundle: Bundle, backend: Backend) -> Classify:
     return classify
 
 
-def replaced(pictures: NDArray[np.uint8], kept: NDArray[np.bool_], substrate: Substrate) -> NDArray[np.uint8]:
-    """Pictures `[P, T, S, S, 3]` with the frames that are not `kept` `[T]` replaced; without any kept frame there is no
-    nearest one, and the clip's mean stands in."""
-    if kept.all():
-        return pictures
-    if substrate == "clip mean" or not kept.any():
-        mean = pictures.mean(1, keepdims=True).round().astype(np.uint8)
-        return np.where(kept[None, :, None, None, None], pictures, mean)
-    places = np.flatnonzero(kept)
-    nearest = places[np.abs(places[None] - np.arange(len(kept))[:, None]).argmin(1)]
-    return pictures[:, nearest]
+class Masked:
+    """One window, `[P, T, S, S, 3]`, of which only some frames are shown; asked twice, the network runs once."""
+
+    def __init__(self, classify: Classify, pictures: NDArray[np.uint8]) -> None:
+        self._classify, self._pictures = classify, pictures
+        self._mean = pictures.mean(1, keepdims=True).round().astype(np.uint8)
+        self._known: dict[tuple[Substrate, bytes], NDArray[np.float64]] = {}
+        self.frames = pictures.shape[1]
+
+    def probabilities(self, kept: NDArray[np.bool_], substrate: Substrate) -> NDArray[np.float64]:
+        """Of the classes `[C]`, when the frames that are not `kept` `[T]` are replaced."""
+        key = substrate, kept.tobytes()
+        if key not in self._known:
+            self._known[key] = self._classify(self.shown(kept, substrate))
+        return self._known[key]
+
+    def shown(self, kept: NDArray[np.bool_], substrate: Substrate) -> NDArray[np.uint8]:
+        """What the network sees; without any kept frame there is no nearest one, and the clip's mean stands in."""
+        if kept.all():
+            return self._pictures
+        if substrate == "clip mean" or not kept.any():
+            return np.where(kept[None, :, None, None, None], self._pictures, self._mean)
+        places = np.flatnonzero(kept)
+        nearest = places[np.abs(places[None] - np.arange(len(kept))[:, None]).argmin(1)]
+        return self._pictures[:, nearest]
 
 
-def truth_of(
-    classify: Classify, pictures: NDArray[np.uint8], order: NDArray[np.int64], class_index: int, substrate: Substrate
-) -> Truth:
+def truth_of(window: Masked, order: NDArray[np.int64], class_index: int, substrate: Substrate) -> Truth:
     """The worth of an order `[T]`, most important frame first."""
     from scipy.integrate import trapezoid
     from scipy.stats import kendalltau
 
-    frames = pictures.shape[1]
+    frames = window.frames
     counts = sorted({round(share * frames) for share in SHARES})
     shares = np.array(counts) / frames
     only, without = [], []
     for count in counts:
         first = np.isin(np.arange(frames), order[:count])
-        only.append(classify(replaced(pictures, first, substrate)))
-        without.append(classify(replaced(pictures, ~first, substrate)))
+        only.append(window.probabilities(first, substrate))
+        without.append(window.probabilities(~first, substrate))
     inserted, deleted = np.array(only), np.array(without)  # [K, C]
     whole = inserted[-1]
     few = [counts.index(round(share * frames)) for share in FEW]
@@ -158,16 +170,16 @@ def window_truth(
     rng: np.random.Generator,
 ) -> WindowTruth:
     """All orders given, and the controls that need no second network."""
-    frames = pictures.shape[1]
-    drawn = [rng.permutation(frames) for _ in range(RANDOM_ORDERS)]
+    window = Masked(classify, pictures)
+    drawn = [rng.permutation(window.frames) for _ in range(RANDOM_ORDERS)]
     values: dict[tuple[str, Substrate], Truth] = {}
     for substrate in SUBSTRATES:
 
         def of(order: NDArray[np.int64], substrate: Substrate = substrate) -> Truth:
-            return truth_of(classify, pictures, order, class_index, substrate)
+            return truth_of(window, order, class_index, substrate)
 
         values |= {(name, substrate): of(order) for name, order in orders.items()}
-        values["odd, then even", substrate] = of(stride_order(frames))
+        values["odd, then even", substrate] = of(stride_order(window.frames))
         values["random", substrate] = _mean([of(order) for order in drawn])
     return WindowTruth(unit, values)
 

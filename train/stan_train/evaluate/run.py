@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +25,7 @@ from stan_train.evaluate.predictions import Prediction, Predictions, predict
 from stan_train.evaluate.report import print_tables, to_csv, to_json, to_markdown
 from stan_train.evaluate.truth_table import Figures, truth_sentence, truth_table
 from stan_train.manifest import read_manifest
-from stan_train.progress import progress_bar
+from stan_train.progress import counting, progress_bar
 
 _WRITTEN = (
     *("results.json", "tables.md", "tables.csv", "timelines.png", "confusion.png", "precision_recall.png"),
@@ -81,10 +79,10 @@ def evaluate(
         raise ConfigError(f"--out {out}: cannot be written ({error}); choose another folder.") from error
     console, engine = Console(), open_backend(backend)
     found: list[Predictions] = []
-    done_clips, total = itertools.count(1), sum(map(len, clips))
     with progress_bar("clips", Console(stderr=True)) as on_clip:
+        each = counting(on_clip, sum(map(len, clips)))
         for number, (bundle, its) in enumerate(zip(bundles, clips, strict=True)):
-            found.append(predict(bundle, its, wanted, engine, partial(_tick, on_clip, done_clips, total), number))
+            found.append(predict(bundle, its, wanted, engine, each, number))
     refused = [one for predictions in found for one in predictions.refused]
     done = [one for predictions in found for one in predictions.done]
     for one in refused:
@@ -141,8 +139,8 @@ def _truths(
 
     contract = bundles[0].contract
     truths: list[WindowTruth] = []
-    done_clips, total = itertools.count(1), sum(len(predictions.done) for predictions in found)
     with TemporaryDirectory() as scratch, progress_bar("faithfulness", Console(stderr=True)) as on_clip:
+        each = counting(on_clip, sum(len(predictions.done) for predictions in found))
         control = None
         if contract.name in VARIANTS:
             control = randomised(bundles[0], variant(contract.name, len(contract.classes)), Path(scratch) / "random")
@@ -150,13 +148,8 @@ def _truths(
             console.print(f"faithfulness: {contract.name} is no STAN; no network of random weights beside it.")
         for number, (bundle, predictions) in enumerate(zip(bundles, found, strict=True)):
             clips = [one.clip for one in predictions.done]
-            tick = partial(_tick, on_clip, done_clips, total)
-            truths += measure_truth(bundle, clips, methods, engine, control, tick, number)
+            truths += measure_truth(bundle, clips, methods, engine, control, each, number)
     return truth_figures(truths)
-
-
-def _tick(on_clip: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
-    on_clip(next(done), total)
 
 
 def _into_card(bundle: Bundle, sentence: str) -> None:
