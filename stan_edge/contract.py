@@ -21,7 +21,8 @@ View = Literal["global", "local", "blend", "union", "late"]
 RegionKind = Literal["box", "mask"]
 Method = Literal["gradcam", "staa-grad", "vanilla", "smoothgrad", "streaming", "staa"]
 METHODS: tuple[Method, ...] = ("gradcam", "staa-grad", "vanilla", "smoothgrad", "streaming", "staa")
-"""First those that beat chance with the shipped model (bench/results/faithfulness.md); the others are experimental."""
+PROVEN: tuple[Method, ...] = METHODS[:2]
+"""Those that beat chance with the shipped model (bench/results/faithfulness.md); the others are experimental."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(gt=0.0)]

@@ -16,13 +16,13 @@ def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
 
     for name, options in (("film.png", ()), ("film.html", ("--explain-class", "headache")), ("film.json", ())):
         out = tmp_path / name
-        ran = stan_edge("explain", demo_clip(), "-o", out, "--methods", "gradcam,staa", *options)
+        ran = stan_edge("explain", demo_clip(), "-o", out, *options)
         assert ran.returncode == 0, ran.stderr
         assert f"written: {out}" in ran.stdout
     assert cv2.imread(str(tmp_path / "film.png")).shape[1] == 1280
     assert "“headache”" in (tmp_path / "film.html").read_text()
     table = json.loads((tmp_path / "film.json").read_text())
-    assert set(table["frames"][0]["methods"]) == {"gradcam", "staa"}
+    assert set(table["frames"][0]["methods"]) == {"gradcam", "staa-grad"}
     (event,) = [event for event in table["events"] if event["label"] == "falling"]
     assert 1.5 < event["t_start_s"] < event["t_end_s"] < 6.5
     assert {path.name for path in tmp_path.iterdir()} == {"film.png", "film.html", "film.json"}
