@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ def explain(
     frames: Iterable[Image],
     *,
     fps: float,
-    methods: tuple[str, ...] = ("gradcam",),
+    methods: Sequence[str] | None = None,
     model: Path | None = None,
     explain_class: str | None = None,
     person: bool = True,
@@ -28,7 +28,7 @@ def explain(
     Args:
         frames: RGB, uint8 `[H, W, 3]` each, all of one size, in order; read one by one.
         fps: their rate.
-        methods: of the bundle; the first one's events and key frames are given.
+        methods: of the bundle; the first one's events and key frames are given. None: those that beat chance.
         model: bundle; the one that ships inside by default.
         explain_class: the class that every window explains; None: the one that it shows.
         person: find the person; False takes the whole picture.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from stan_edge.contract import METHODS, Contract, Method, read_contract
+from stan_edge.contract import METHODS, PROVEN, Contract, Method, read_contract
 from stan_edge.errors import BundleError, ConfigError, ContractError, DigestError
 
 CONTRACT = "contract.json"
@@ -38,12 +39,7 @@ class Bundle:
         Raises:
             ConfigError: this model was exported without it.
         """
-        if method not in self.contract.methods:
-            raise ConfigError(
-                f"--method {method}: model {self.contract.name} explains by {', '.join(self.contract.methods)}; "
-                "choose one of them."
-            )
-        return self.folder / explain_file(method)
+        return self.folder / explain_file(method_named(self, method))
 
     @property
     def parity(self) -> Path:
@@ -104,6 +100,30 @@ def file_digest(path: Path) -> str:
 def methods_of(bundle: Bundle) -> tuple[Method, ...]:
     """The methods of a bundle in the order of `METHODS`."""
     return tuple(method for method in METHODS if method in bundle.contract.methods)
+
+
+def method_named(bundle: Bundle, name: str | None) -> Method:
+    """The method of this name; None: the bundle's first.
+
+    Raises:
+        ConfigError: the model was not exported with it.
+    """
+    its = methods_of(bundle)
+    for method in its:
+        if name in (method, None):
+            return method
+    raise ConfigError(f"Method {name}: model {bundle.contract.name} explains by {', '.join(its)}; choose one of them.")
+
+
+def methods_named(bundle: Bundle, names: Iterable[str]) -> tuple[Method, ...]:
+    """The methods of these names in their order, each once; raises ConfigError as `method_named`."""
+    return tuple(dict.fromkeys(method_named(bundle, name) for name in names))
+
+
+def methods_to_show(bundle: Bundle) -> tuple[Method, ...]:
+    """The methods of a bundle that beat chance, or else its first."""
+    its = methods_of(bundle)
+    return tuple(method for method in its if method in PROVEN) or its[:1]
 
 
 def _read_digests(path: Path) -> dict[str, str]:

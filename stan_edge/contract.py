@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stan_edge.errors import ContractError
+from stan_edge.errors import ConfigError, ContractError
 
 SCHEMA = 2
 
@@ -171,6 +171,18 @@ class Contract(_Strict):
             if spec.scale is not None and not spec.scale[0] < spec.scale[1]:
                 raise ValueError(f"methods.{method}.scale must rise from low to high")
         return self
+
+
+def shown_class(contract: Contract, name: str) -> str:
+    """The class itself, where its frames can be important.
+
+    Raises:
+        ConfigError: the model has no such class, or it is the background.
+    """
+    shown = [label for label in contract.classes if label != contract.background]
+    if name not in shown:
+        raise ConfigError(f"The class to explain: {name!r} is not one of {', '.join(shown)}; choose one.")
+    return name
 
 
 def _need_exactly(field: str, given: Iterable[str], needed: tuple[str, ...], what: str) -> None:

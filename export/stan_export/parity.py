@@ -19,11 +19,10 @@ from torch import Tensor
 from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_edge.smoothgrad import noise
+from stan_export.explainable import Arrays
 from stan_export.inference_form import FoldedStan, fold_batchnorm
 from stan_export.smoothgrad import SAMPLES
 from stan_train.model import GlobalBlock, Stan
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)

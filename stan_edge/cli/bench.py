@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from stan_edge.cli.options import (
-    DEFAULT_METHOD,
     AllowFallback,
     BackendName,
     CropText,
@@ -16,7 +15,6 @@ from stan_edge.cli.options import (
     Person,
     Precision,
     Threads,
-    method_of,
 )
 from stan_edge.errors import ConfigError
 
@@ -28,7 +26,7 @@ def command(
     precision: Precision = "f32",
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
-    method: MethodName = DEFAULT_METHOD,
+    method: MethodName = None,
     crop: CropText = None,
     person: Person = True,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Times the video is run.")] = 5,
@@ -37,7 +35,7 @@ def command(
     """Run a video from decoding to events and print the time of each stage."""
     from stan_edge.backends import open_backend
     from stan_edge.bench import measure, print_report
-    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.explainer import Explainer
     from stan_edge.parity import require_parity
     from stan_edge.sources import Crop, demo_clip, is_camera
@@ -46,7 +44,7 @@ def command(
     if is_camera(spec):
         raise ConfigError("A camera never ends and has its own pace; give bench a video file.")
     bundle = open_bundle(model or shipped_bundle())
-    chosen = method_of(bundle, method)
+    chosen = method_named(bundle, method)
     engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
     explainer = Explainer(bundle, engine, chosen)
     require_parity(bundle, engine, explainer)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, Threads, method_of, need_extra
+from stan_edge.cli.options import BackendName, Threads, need_extra
 
 
 def command(
@@ -32,9 +32,9 @@ def command(
     """
     need_extra("train", "scipy")
     from stan_edge.backends import open_backend
-    from stan_edge.bundle import methods_of, open_bundle
+    from stan_edge.bundle import methods_named, methods_of, open_bundle
     from stan_export.recalibrate import recalibrate
 
     opened = open_bundle(bundle)
-    wanted = methods_of(opened) if methods is None else tuple(method_of(opened, name) for name in methods.split(","))
+    wanted = methods_of(opened) if methods is None else methods_named(opened, methods.split(","))
     recalibrate(bundle, data, out or bundle, wanted, false_alarms_per_hour, open_backend(backend, threads=threads))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, method_of, need_extra
+from stan_edge.cli.options import BackendName, need_extra
 from stan_edge.errors import ConfigError
 
 
@@ -44,7 +44,7 @@ def command(
     need_extra("train", "sklearn", "scipy", "matplotlib")
     if faithfulness:
         need_extra("export", "torch", "onnx")
-    from stan_edge.bundle import open_bundle
+    from stan_edge.bundle import methods_named, open_bundle
     from stan_train.evaluate.run import Fold, evaluate
 
     if fold:
@@ -56,7 +56,7 @@ def command(
     else:
         folds = [Fold(bundle, tuple(data))]
     first = open_bundle(folds[0].bundle)
-    wanted = None if methods is None else tuple(method_of(first, name) for name in methods.split(","))
+    wanted = None if methods is None else methods_named(first, methods.split(","))
     if into_card and (fold or not faithfulness):
         raise ConfigError("--into-card notes the outcome of --faithfulness in one bundle; give both, without --fold.")
     evaluate(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads, class_of, method_of
+from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from stan_edge.bundle import Bundle
-    from stan_edge.contract import Method
+    from stan_edge.film.explain import Film
     from stan_edge.sources import Frame
 
 SUFFIXES = (".html", ".png", ".json")
@@ -41,11 +41,10 @@ def command(
 ) -> None:
     """Explain a whole recording by several methods: labels over time, importance of every frame, key frames."""
     from stan_edge.backends import open_backend
-    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
+    from stan_edge.contract import shown_class
     from stan_edge.explainer import Explainer
     from stan_edge.film.explain import explain_film
-    from stan_edge.film.page import film_page
-    from stan_edge.film.picture import draw_film, png
     from stan_edge.film.table import FilmJson
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
@@ -59,8 +58,8 @@ def command(
     check_output(out, "--out", suffix)
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
-    chosen = _methods(bundle, methods)
-    asked = None if explain_class is None else class_of(contract, explain_class)
+    chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
+    asked = None if explain_class is None else shown_class(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     part = out.with_name(f".{out.stem}.part{suffix}")
@@ -91,10 +90,8 @@ def command(
             )
             if table is not None:
                 table.finish(film)
-            elif suffix == ".html":
-                part.write_text(film_page(film, contract, video.name, bundle.digest, asked), encoding="utf-8")
             else:
-                part.write_bytes(png(draw_film(film, contract)))
+                _write(part, film, bundle, video.name, asked)
             part.replace(out)
         except OSError as error:
             raise ConfigError(
@@ -103,6 +100,17 @@ def command(
     for event in film.events:
         print(f"{event.label.replace('_', ' ')}: {event.t_start_s:.1f} to {event.t_end_s:.1f} s")
     print(f"written: {out}")
+
+
+def _write(part: Path, film: Film, bundle: Bundle, name: str, asked: str | None) -> None:
+    """A page or a picture, as the name of `part` says."""
+    from stan_edge.film.page import film_page
+    from stan_edge.film.picture import draw_film, png
+
+    if part.suffix == ".html":
+        part.write_text(film_page(film, bundle.contract, name, bundle.digest, asked), encoding="utf-8")
+    else:
+        part.write_bytes(png(draw_film(film, bundle.contract)))
 
 
 @contextmanager
@@ -120,14 +128,3 @@ def _bar(frames: int) -> Iterator[Callable[[Frame], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("frames", total=frames or None)
         yield lambda _frame: bar.advance(task)
-
-
-def _methods(bundle: Bundle, asked: str | None) -> tuple[Method, ...]:
-    """Those asked for, in their order; by default those of the bundle that beat chance, or else its first."""
-    from stan_edge.bundle import methods_of
-    from stan_edge.contract import PROVEN
-
-    if asked is not None:
-        return tuple(dict.fromkeys(method_of(bundle, name) for name in asked.split(",")))
-    its = methods_of(bundle)
-    return tuple(method for method in its if method in PROVEN) or its[:1]

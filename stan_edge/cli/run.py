@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stan_edge.cli.options import (
-    DEFAULT_METHOD,
     AllowFallback,
     BackendName,
     CropText,
@@ -22,8 +21,6 @@ from stan_edge.cli.options import (
     Person,
     Precision,
     Threads,
-    class_of,
-    method_of,
 )
 from stan_edge.errors import ConfigError
 
@@ -44,7 +41,7 @@ def command(
     precision: Precision = "f32",
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
-    method: MethodName = DEFAULT_METHOD,
+    method: MethodName = None,
     explain_class: Annotated[
         str | None,
         typer.Option("--explain-class", help="Explain this class in every window, not the one that it shows."),
@@ -64,7 +61,8 @@ def command(
         raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
 
     from stan_edge.backends import open_backend
-    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.bundle import method_named, open_bundle, shipped_bundle
+    from stan_edge.contract import shown_class
     from stan_edge.explainer import Explainer
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
@@ -74,8 +72,8 @@ def command(
 
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
-    chosen = method_of(bundle, method)
-    asked = None if explain_class is None else class_of(contract, explain_class)
+    chosen = method_named(bundle, method)
+    asked = None if explain_class is None else shown_class(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     stop = threading.Event()

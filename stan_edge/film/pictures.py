@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from stan_edge.backends import open_backend
-from stan_edge.bundle import open_bundle, shipped_bundle
-from stan_edge.cli.options import class_of, method_of
+from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
+from stan_edge.contract import shown_class
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
 from stan_edge.film.explain import Film, explain_film
@@ -23,7 +23,7 @@ from stan_edge.sources import Frame, Image
 def explain_pictures(
     frames: Iterable[Image],
     fps: float,
-    methods: tuple[str, ...],
+    methods: Sequence[str] | None,
     model: Path | None,
     explain_class: str | None,
     backend: str,
@@ -31,13 +31,16 @@ def explain_pictures(
     person: bool,
 ) -> Film:
     """See `stan_edge.explain`."""
-    if not (math.isfinite(fps) and fps > 0) or not methods:
-        raise ConfigError(f"fps {fps:g} and methods {methods}: give a rate above 0 and at least one method.")
+    if not (math.isfinite(fps) and fps > 0):
+        raise ConfigError(f"fps {fps:g}: give a rate above 0.")
+    if methods is not None and not methods:
+        raise ConfigError("methods is empty; give at least one method, or None for those that beat chance.")
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
-    asked = None if explain_class is None else class_of(contract, explain_class)
+    asked = None if explain_class is None else shown_class(contract, explain_class)
     engine = open_backend(backend)
-    explainers = [Explainer(bundle, engine, method_of(bundle, name)) for name in dict.fromkeys(methods)]
+    chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods)
+    explainers = [Explainer(bundle, engine, method) for method in chosen]
     for explainer in explainers:
         require_parity(bundle, engine, explainer)
     finding = watching(masks=contract.input.region == "mask") if person else nullcontext()

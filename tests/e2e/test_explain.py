@@ -33,7 +33,7 @@ def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
     [
         ("film.mkv", ("-o", "film.pdf"), "a name that ends in .html, .png, .json"),
         ("film.mkv", ("-o", "none/film.png"), "does not exist"),
-        ("film.mkv", ("-o", "film.png", "--methods", "shap"), "--method shap"),
+        ("film.mkv", ("-o", "film.png", "--methods", "shap"), "Method shap"),
         ("film.mkv", ("-o", "film.png", "--explain-class", "background"), "is not one of falling"),
         ("typo.mkv", ("-o", "film.png"), "typo.mkv does not exist"),
     ],

@@ -83,5 +83,5 @@ def test_a_method_that_was_not_exported_is_refused_with_the_ones_there_are(bundl
     only = {"gradcam": contract.methods["gradcam"]}
     write_contract(bundle_copy / "contract.json", contract.model_copy(update={"methods": only}))
     write_digests(bundle_copy)
-    with pytest.raises(ConfigError, match=r"--method vanilla: model tiny explains by gradcam"):
+    with pytest.raises(ConfigError, match=r"Method vanilla: model tiny explains by gradcam"):
         open_bundle(bundle_copy).explain("vanilla")

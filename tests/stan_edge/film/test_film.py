@@ -190,7 +190,7 @@ def test_five_lines_of_a_program_explain_its_pictures(
     [
         ({"fps": 0.0}, "a rate above 0"),
         ({"methods": ()}, "at least one method"),
-        ({"methods": ("shap",)}, "--method shap"),
+        ({"methods": ("shap",)}, "Method shap"),
         ({"explain_class": "background"}, "'background' is not one of falling, headache"),
         ({"frames": [np.zeros((4, 4), np.uint8)]}, "Picture 0 is uint8 of shape"),
         ({"frames": [np.zeros((4, 4, 3), np.float32)]}, "Picture 0 is float32"),
