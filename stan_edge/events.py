@@ -141,7 +141,7 @@ class EventDetector:
 
 
 def _finished(final: list[TimelineFrame], label: str) -> list[FrameScore]:
-    """What the timeline says of frames for one class; those that ended under another one count for nothing."""
+    """What the timeline says of frames for one class; nothing (not 0, which a threshold may be) of another's."""
     return [
-        FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else 0.0, False) for frame in final
+        FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else None, False) for frame in final
     ]

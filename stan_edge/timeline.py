@@ -40,8 +40,9 @@ class _Tick:
     weight: float = 0.0
     by_label: dict[str, float] = field(default_factory=dict)
 
-    def importance(self, label: str) -> float:
-        return self.by_label.get(label, 0.0) / self.weight if self.weight else 0.0
+    def importance(self, label: str) -> float | None:
+        """None where no window has explained this class, or only with probability 0."""
+        return self.by_label[label] / self.weight if self.weight and label in self.by_label else None
 
 
 class Timeline:
@@ -73,7 +74,7 @@ class Timeline:
         return [self._pop() for _ in range(min(self._hop_ticks, len(self._open)))]
 
     def provisional(self, label: str) -> list[FrameScore]:
-        """Importance for one label, so far, of the frames that can still change."""
+        """Importance for one label, so far, of the frames that can still change; None: no window has explained it."""
         return [FrameScore(tick.t_s, tick.index, tick.importance(label), False) for tick in self._open]
 
     def finish(self) -> list[TimelineFrame]:

@@ -231,3 +231,17 @@ def test_each_class_has_its_own_threshold(contract: Contract) -> None:
             )
             events = detector.add(result, [], lambda _: [FrameScore(1.5, 15, 0.6, False)])
         assert bool(events[0].important_frames) == flagged
+
+
+def test_frames_that_nobody_explained_are_not_important_even_at_a_threshold_of_0(contract: Contract) -> None:
+    detector = EventDetector("room", contract, {"falling": 0.0, "headache": 0.0}, 2.0)
+    seen = WindowResult("room", 0, 0.0, 2.0, True, None, "falling", 0.9, {"falling": 0.9}, (), "none", 0.0)
+    final = [
+        TimelineFrame(0.0, 0, None, None),  # in no valid window
+        TimelineFrame(0.1, 1, None, 0.0),  # background
+        TimelineFrame(0.2, 2, "headache", 0.9),
+        TimelineFrame(0.3, 3, "falling", 0.0),
+    ]
+    open_frames = [FrameScore(0.4, 4, None, False), FrameScore(0.5, 5, 0.0, False)]
+    (start,) = detector.add(seen, final, lambda _: open_frames)
+    assert [frame.index for frame in start.important_frames] == [3, 5]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -106,6 +107,24 @@ def test_what_is_final_lies_before_every_later_window_and_what_is_open_is_provis
                 assert not frame.important
                 if leader == label:
                     assert frame.score == pytest.approx(value)
+
+
+@given(streams())
+def test_what_is_provisional_is_final_if_the_stream_ends_now(stream: tuple[int, list[WindowResult]]) -> None:
+    """To the bit; what no window has said, or is of another class, is not known to be 0."""
+    hop, results = stream
+    timeline = Timeline("background", hop)
+    for one in results:
+        timeline.add(one)
+        final = copy.deepcopy(timeline).finish()
+        for label in LABELS[1:]:
+            shown = timeline.provisional(label)
+            assert [(frame.t_s, frame.index) for frame in shown] == [(frame.t_s, frame.index) for frame in final]
+            for provisional, frame in zip(shown, final, strict=True):
+                if frame.label == label:
+                    assert provisional.score == frame.importance
+                if frame.importance is None:
+                    assert provisional.score is None
 
 
 @given(streams())
