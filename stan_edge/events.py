@@ -143,6 +143,5 @@ class EventDetector:
 def _finished(final: list[TimelineFrame], label: str) -> list[FrameScore]:
     """What the timeline says of frames for one class; nothing (not 0, which a threshold may be) of another's."""
     return [
-        FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else None, False)
-        for frame in final
+        FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else None, False) for frame in final
     ]
