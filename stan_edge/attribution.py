@@ -1,4 +1,4 @@
-"""Raw frame scores -> importance in [0, 1] that means the same in every window."""
+"""Raw frame scores -> importance in [0, 1] that means the same in every window; raw maps -> where to look."""
 
 from __future__ import annotations
 
@@ -49,3 +49,16 @@ def gate(values: NDArray[np.float64], background: NDArray[np.float64] | float) -
         background: probability of the background class, `[..., 1]`; 0 for models without one.
     """
     return values * (1.0 - background)
+
+
+def focus(cells: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """What stands out of the raw map of each frame, `[..., h, w]`, as heat from 0 to 1, for the eye.
+
+    STAA's dynamic threshold (arXiv 2411.00630): half way from the 70th to the 90th percentile of the frame's cells,
+    nothing below, the rest on the whole scale. Its blur is left out: a frame has 3 x 3 cells, and blurred less of the
+    heat lies on the person (bench/results/heat.md). Frame scores are taken before: focused they are worse.
+    """
+    low, high = np.percentile(cells.astype(np.float64), (70, 90), axis=(-2, -1), keepdims=True)
+    above = (cells - (low + high) / 2).clip(0)
+    most = above.max((-2, -1), keepdims=True)
+    return (above / np.where(most > 0, most, 1)).astype(np.float32)

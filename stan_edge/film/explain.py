@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge.attribution import focus
 from stan_edge.contract import Contract, Method
 from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.film.curve import Curve
@@ -200,7 +201,7 @@ class _Builder:
             return
         cell_px = self._contract.methods[self._method].cell_px
         square = heated(square, heat.shape[-1], cell_px, self._contract.input.size_px)
-        for sample, cells in zip(window.samples, heat, strict=True):
+        for sample, cells in zip(window.samples, focus(heat), strict=True):
             image, known = sample.frame.image, self._waiting.get(sample.frame.index)
             if known is None or known.probability < result.probability:
                 picture = scale_to(image, PICTURE_PX) if known is None else known.picture

@@ -53,19 +53,18 @@ def scale_to(image: Image, width_px: int) -> Image:
 
 
 def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Square, strength: float) -> Image:
-    """Blend a coarse map `[h, w]` over an image, where the square of the source frame lies.
+    """Blend coarse heat `[h, w]` from 0 to 1 over an image, where the square of the source frame lies.
 
     Args:
         scale: image pixels per source pixel.
-        strength: 0 to 1; the map's own largest value gets this much of the colour, its median and below none.
+        strength: 0 to 1; heat of 1 gets this much of the colour.
     """
     height, width = image.shape[:2]
-    low, top = float(np.median(heat)), float(heat.max())
-    if top <= low or strength <= 0:
+    if not heat.any() or strength <= 0:
         return image
     side = max(round(square.side_px * scale), 1)
     x, y = round(square.x_px * scale), round(square.y_px * scale)
-    alpha_square = cv2.resize((heat - low) / (top - low), (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    alpha_square = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     alpha = np.zeros((height, width), np.float32)
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
     alpha[y0:y1, x0:x1] = alpha_square[y0 - y : y1 - y, x0 - x : x1 - x]

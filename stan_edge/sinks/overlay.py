@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge.attribution import focus
 from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
@@ -67,7 +68,7 @@ class Annotator:
         if result.label == self._contract.background or result.probability is None:
             return
         square = heated(square, explanation.map.shape[-1], self._method.cell_px, self._contract.input.size_px)
-        for sample, heat in zip(window.samples, explanation.map, strict=True):
+        for sample, heat in zip(window.samples, focus(explanation.map), strict=True):
             known = self._heats.get(sample.frame.index)
             if known is None or known.probability < result.probability:
                 self._heats[sample.frame.index] = _Heat(sample.frame.t_capture_s, heat, square, result.probability)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stan_edge.attribution import correct, dealias, gate, importance
+from stan_edge.attribution import correct, dealias, focus, gate, importance
 from stan_edge.contract import MethodSpec
 
 scores = arrays(np.float32, 20, elements=st.floats(0, 100, width=32))
@@ -90,3 +90,21 @@ def test_nothing_is_important_where_nothing_happens() -> None:
     gated = gate(values, np.array([[1.0], [0.25]]))
     assert gated == pytest.approx(np.array([[0.0, 0.0], [0.3, 0.75]]))
     assert (gate(values, 0.0) == values).all()
+
+
+@given(arrays(np.float32, (3, 3), elements=st.floats(0, 100, width=32)))
+def test_heat_keeps_what_lies_above_the_dynamic_threshold_in_its_order(cells: np.ndarray) -> None:
+    heat = focus(cells)
+    low, high = np.percentile(cells, (70, 90))
+    assert ((heat >= 0) & (heat <= 1)).all()
+    assert not heat[cells < (low + high) / 2 - 1e-5].any()
+    assert (np.diff(heat.ravel()[np.argsort(cells.ravel())]) >= 0).all()
+    if cells.max() - (low + high) / 2 > 1e-3:
+        assert heat.max() == pytest.approx(1)
+
+
+def test_heat_is_that_of_each_frame_in_any_unit_and_nothing_where_nothing_stands_out() -> None:
+    cells = np.random.default_rng(0).random((20, 3, 3)).astype(np.float32)
+    assert focus(1e-6 * cells) == pytest.approx(focus(cells), abs=1e-5)
+    assert np.array_equal(focus(cells), np.stack([focus(frame) for frame in cells]))
+    assert not focus(np.full((20, 3, 3), 7.0)).any()
