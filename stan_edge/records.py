@@ -1,4 +1,7 @@
-"""What the runtime says, as typed records; `to_json` gives the documented JSON lines."""
+"""What the runtime says, as typed records; `to_json` gives the documented JSON lines.
+
+Two records are equal when they say the same of the same frames; what they are called in which run does not count.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ class Start:
     method: str
     view: str
     calibrated: bool
-    run: str
+    run: str = field(compare=False)
     """Names this run; events are called after it. The same recording, run in the same way, has the same."""
-    live: bool
+    live: bool = field(compare=False)
     hop_s: float
     explain_class: str | None
     """The class that every window explains; None: each explains its own label."""
@@ -109,7 +112,7 @@ class Event:
     t_end_s: float
     peak_probability: float
     important_frames: tuple[FrameScore, ...]
-    id: str | None = None
+    id: str | None = field(default=None, compare=False)
     """The same from start to end and no other event's, also after a restart; given by the runtime."""
 
     def to_json(self) -> dict[str, Any]:

@@ -55,17 +55,18 @@ class Kept:
     exported_ms: int | None
 
 
-def trim(connection: sqlite3.Connection, older_than_ms: float, limit_bytes: float) -> bool:
+def trim(connection: sqlite3.Connection, older_than_ms: float, limit_bytes: float, *, records: bool = True) -> bool:
     """Delete a few rows that are too old or do not fit, and give space back; whether there are more.
 
     Args:
         limit_bytes: of the used part of the file.
+        records: look at the records, too; 10,000 events take a second.
 
     Raises:
         sqlite3.Error: the disk does not let us.
     """
     steps = 0
-    while steps < STEPS and (gone := _next_gone(connection, older_than_ms, limit_bytes)):
+    while steps < STEPS and (gone := _next_gone(connection, older_than_ms, limit_bytes, records)):
         table, seqs = gone
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -125,13 +126,15 @@ def expendable(
 
 
 def _next_gone(
-    connection: sqlite3.Connection, older_than_ms: float, limit_bytes: float
+    connection: sqlite3.Connection, older_than_ms: float, limit_bytes: float, look_at_records: bool
 ) -> tuple[str, list[int]] | None:
     oldest = connection.execute(f"SELECT seq, at_ms FROM windows ORDER BY seq LIMIT {STEP_ROWS}").fetchall()
     too_large = used_bytes(connection) > limit_bytes
     windows = oldest if too_large else takewhile(lambda row: row[1] < older_than_ms, oldest)
     if seqs := [seq for seq, _ in windows]:
         return "windows", seqs
+    if not look_at_records:
+        return None
     found = connection.execute("SELECT seq, at_ms, camera, kind, event, phase, exported_ms FROM records ORDER BY seq")
     first_window_seq = oldest[0][0] if oldest else math.inf
     records = [Kept(*values) for values in found]

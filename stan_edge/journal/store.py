@@ -20,6 +20,8 @@ PART, NEW = "journal.part", "journal.new"
 SET_ASIDE = "journal.damaged-*"
 CUT_OFF = "cut_off"
 _SIDES = ("", "-wal", "-shm")
+SAVED_WHOLE_BYTES = 200_000_000
+"""Of a larger file only the records are saved: its windows would take minutes, and alarms wait in memory until then."""
 _SAVED_AT_ONCE = 2000
 
 
@@ -102,12 +104,11 @@ def _open_whole(path: Path) -> Store:
 def _repair(folder: Path, reason: str) -> str:
     """Begin a new file with what the damaged one still tells, and set that one aside; what was done, as a sentence."""
     path = folder / FILE
-    room = shutil.disk_usage(folder).free > 2 * path.stat().st_size
-    records, windows = _build(folder, (row for row in salvage(path) if room or row.kind != schema.WINDOW))
-    return (
-        f"the file was damaged ({reason}); it was set aside as {_swap(folder)}, and {records} records and "
-        f"{windows} windows were saved from it{'' if room else ' (the disk has no room for its windows)'}."
-    )
+    size_bytes = path.stat().st_size
+    all_of_it = size_bytes <= SAVED_WHOLE_BYTES and shutil.disk_usage(folder).free > 2 * size_bytes
+    records, windows = _build(folder, salvage(path, windows=all_of_it))
+    saved = f"{records} records and {windows} windows" if all_of_it else f"{records} records, but no windows,"
+    return f"the file was damaged ({reason}); it was set aside as {_swap(folder)}, and {saved} were saved from it."
 
 
 def _build(folder: Path, rows: Iterator[Row]) -> tuple[int, int]:

@@ -32,7 +32,7 @@ ALARM_WAIT_S = 2.0
 """A disk that takes longer is not waited for: the alarm goes out, and is written once the disk answers."""
 RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CLOSE_WAIT_S = 20.0
-TRIM_EVERY_S = 60.0
+TRIM_EVERY_S, TRIM_RECORDS_EVERY_S = 60.0, 3600.0
 MAX_WINDOWS = 1000
 """Waiting in memory: three minutes of one camera."""
 MAX_RECORDS = 10_000
@@ -87,7 +87,7 @@ class Journal:
         self._store: Store | None = None
         self._damage: str | None = None
         self._opened_before = self._said_too_large = False
-        self._trim_at_s = 0.0
+        self._trim_at_s = self._trim_records_at_s = 0.0
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
@@ -220,15 +220,24 @@ class Journal:
         return store
 
     def _trim(self, store: Store) -> None:
-        if time.monotonic() < self._trim_at_s:
+        now_s = time.monotonic()
+        if now_s < self._trim_at_s:
             return
         used = used_bytes(store.connection)
         limit = self._retention.limit_bytes(self._folder, used)
-        more = trim(store.connection, self._retention.older_than_ms(), limit)
-        self._trim_at_s = 0.0 if more else time.monotonic() + TRIM_EVERY_S
-        if not more and used_bytes(store.connection) > limit and not self._said_too_large:
+        records = now_s >= self._trim_records_at_s
+        if trim(store.connection, self._retention.older_than_ms(), limit, records=records):
+            return  # and goes on with the next batch
+        self._trim_at_s = now_s + TRIM_EVERY_S
+        if not records:
+            return
+        self._trim_records_at_s = now_s + TRIM_RECORDS_EVERY_S
+        if used_bytes(store.connection) > limit and not self._said_too_large:
             self._said_too_large = True
-            text = f"alarms that were not exported take more than {limit / 1e6:.0f} MB; export them and mark them so."
+            text = (
+                f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
+                "export them and mark them so, or make room."
+            )
             store.append([self._note("too_large", text)])
 
     def _close_store(self) -> None:

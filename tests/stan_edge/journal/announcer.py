@@ -1,11 +1,12 @@
 """A run without a camera, to be killed: prints `ID PHASE` of every alarm once the journal has let it through.
 
-python announcer.py FOLDER RUN [EVENTS]: with EVENTS it ends by itself.
+python announcer.py FOLDER RUN [EVENTS [PAUSE_S]]: with EVENTS it ends by itself.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from stan_edge.journal.writer import Journal
 from tests.stan_edge.journal import records
 
 
-def main(folder: str, run: str, events: str = "") -> None:
+def main(folder: str, run: str, events: str = "", pause_s: str = "0") -> None:
     journal = Journal(Path(folder))
     journal.record(records.start(run=run))
     for number in range(int(events)) if events else count():
@@ -26,6 +27,7 @@ def main(folder: str, run: str, events: str = "") -> None:
             journal.record(record)
             if phase != "update":
                 print(record.id, phase, flush=True)
+        time.sleep(float(pause_s))
     journal.record(records.end())
     journal.close()
 

@@ -237,6 +237,17 @@ def test_somebody_elses_database_and_a_newer_journal_are_refused(filled: Path, t
         assert (folder / FILE).read_bytes() == before
 
 
+def test_of_a_large_file_only_the_records_are_saved(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SAVED_WHOLE_BYTES", 1000)
+    flip(filled / FILE, [8 * 30])
+    store, repaired = open_store(filled)
+    store.close()
+    assert repaired is not None
+    assert "62 records, but no windows" in repaired
+    assert alarms(read_rows(filled, "records").rows) == ALARMS
+    assert read_rows(filled, "windows").rows == ()
+
+
 def test_only_the_newest_damaged_file_is_kept(filled: Path) -> None:
     for _ in range(3):
         flip(filled / FILE, [8 * 30])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -75,6 +77,26 @@ def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(
     assert sum(row.phase == "end" for row in rows) == 50
     (note,) = [row for row in rows if row.kind == "journal"]
     assert '"lost": {"windows": 50, "event records": 50}' in note.body
+
+
+def test_files_that_may_not_grow_are_a_full_disk_too(tmp_path: Path) -> None:
+    """Needs no disk of its own: the limit is set on a process that writes, and lifted again."""
+    command = [sys.executable, Path(__file__).with_name("announcer.py"), tmp_path / "journal", "run", "100", "0.02"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    limits = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, limits[1]))
+    time.sleep(0.5)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    full, again = errors.splitlines()
+    assert "cannot be written (disk I/O error)" in full
+    assert "can be written again" in again
+    announced = {tuple(line.split()) for line in (first + rest).splitlines()}
+    assert len(announced) == 200
+    assert announced <= {(row.event, row.phase) for row in read_rows(tmp_path / "journal", "records").rows}
 
 
 def test_what_the_disk_never_took_is_said_at_the_end(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import DAY_MS, KEPT_FREE_PAGES, Kept, Retention, expendable, trim, used_bytes
 from stan_edge.journal.schema import FILE, PAGE_BYTES
 from stan_edge.journal.store import Store, open_store
+from stan_edge.journal.writer import Journal
+from tests.stan_edge.journal import records
 from tests.stan_edge.journal.conftest import event_row, many, other_row, window_row
 
 SEEN = st.tuples(
@@ -130,6 +133,22 @@ def test_space_is_really_given_back(tmp_path: Path) -> None:
     assert repaired is None
     assert store.last_seq == 20_000
     store.close()
+
+
+def test_alarms_that_fill_the_journal_are_kept_and_said(
+    start_journal: Callable[..., Journal], tmp_path: Path, said: list[str]
+) -> None:
+    journal = start_journal(retention=Retention(megabytes=0.01))
+    for number in range(30):
+        journal.record(records.event(number, "start"))
+    until_s = time.monotonic() + 15
+    while not said and time.monotonic() < until_s:
+        time.sleep(0.05)
+    journal.close()
+    assert ["were not exported do not fit into the 0 MB" in sentence for sentence in said] == [True]
+    rows = read_rows(tmp_path / "journal", "records").rows
+    assert sum(row.kind == "event" for row in rows) == 30
+    assert [row.phase for row in rows if row.kind == "journal"] == ["too_large"]
 
 
 def test_an_alarm_that_went_on_after_it_was_exported_is_not_exported(tmp_path: Path) -> None:
