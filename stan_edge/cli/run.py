@@ -26,6 +26,7 @@ from stan_edge.cli.options import (
     method_of,
 )
 from stan_edge.errors import ConfigError
+from stan_edge.journal.retention import Retention
 
 if TYPE_CHECKING:
     from stan_edge.contract import Contract, Method
@@ -61,10 +62,12 @@ def command(
         Path | None,
         typer.Option("--journal", help="Folder in which every record is kept on disk; see `stan-edge events`."),
     ] = None,
-    journal_days: Annotated[float, typer.Option("--journal-days", min=0.0, help="Days that records are kept.")] = 30.0,
+    journal_days: Annotated[
+        float, typer.Option("--journal-days", min=0.0, help="Days that records are kept.")
+    ] = Retention.days,
     journal_mb: Annotated[
         float, typer.Option("--journal-mb", min=1.0, help="Megabytes; alarms not yet exported are always kept.")
-    ] = 2000.0,
+    ] = Retention.megabytes,
 ) -> None:
     """Watch a camera or a video: what is happening, and which frames say so."""
     spec = _one_source(source, camera, demo=demo)
@@ -74,7 +77,6 @@ def command(
     from stan_edge.backends import open_backend
     from stan_edge.bundle import open_bundle, shipped_bundle
     from stan_edge.explainer import Explainer
-    from stan_edge.journal.retention import Retention
     from stan_edge.journal.writer import Journal
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
