@@ -12,9 +12,12 @@ StanEdgeError                exit code
 |   |-- ContractError
 |   |-- DigestError
 |   `-- ParityError
-`-- BackendError                 2
-    |-- BackendUnavailableError
-    `-- BackendFallbackError
+|-- BackendError                 2
+|   |-- BackendUnavailableError
+|   `-- BackendFallbackError
+`-- JournalError                 2      a journal that is not there, cannot be read, or belongs to somebody else
+    |-- JournalBusyError
+    `-- JournalDamagedError
 
 Every message is one sentence that says what is wrong and what to do next.
 """
@@ -78,3 +81,15 @@ class BackendUnavailableError(BackendError):
 
 class BackendFallbackError(BackendError):
     """The engine silently ran somewhere else than asked."""
+
+
+class JournalError(StanEdgeError):
+    """A folder that holds no journal, or one that this version must not touch."""
+
+
+class JournalBusyError(JournalError):
+    """Another run writes this journal."""
+
+
+class JournalDamagedError(JournalError):
+    """The file of the journal is not what was written."""

@@ -1,4 +1,7 @@
-"""What the runtime says, as typed records; `to_json` gives the documented JSON lines."""
+"""What the runtime says, as typed records; `to_json` gives the documented JSON lines.
+
+Two records are equal when they say the same of the same frames; what they are called in which run does not count.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,16 @@ class Start:
     method: str
     view: str
     calibrated: bool
+    run: str = field(compare=False)
+    """Names this run; events are called after it. The same recording, run in the same way, has the same."""
+    live: bool = field(compare=False)
+    hop_s: float
+    explain_class: str | None
+    """The class that every window explains; None: each explains its own label."""
+    crop: str | None
+    """`x,y,width,height`; None: the whole picture."""
+    person: bool
+    """The person is looked for; False: the whole frame is taken."""
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "start", "schema": SCHEMA, **self.__dict__}
@@ -99,10 +112,13 @@ class Event:
     t_end_s: float
     peak_probability: float
     important_frames: tuple[FrameScore, ...]
+    id: str | None = field(default=None, compare=False)
+    """The same from start to end and no other event's, also after a restart; given by the runtime."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "type": "event",
+            **({} if self.id is None else {"id": self.id}),
             "camera": self.camera,
             "event": self.event,
             "phase": self.phase,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import PREDICTED, Explainer, Explanation
+from stan_edge.journal.writer import Journal
 from stan_edge.person import Tracker
-from stan_edge.records import End, Record, Start
+from stan_edge.records import End, Event, Record, Start
 from stan_edge.sinks import Sink
-from stan_edge.sources import Frame, Reader, Source
+from stan_edge.sources import CroppedSource, Frame, Reader, Source
 from stan_edge.stream import Stream
 from stan_edge.windows import Window
 
@@ -43,6 +47,8 @@ class Runtime:
 
     Args:
         asked: the class that every window explains; None: its own label.
+        journal: is told of every record before any sink, and an alarm is on disk when it returns. It is no sink, so
+            that it cannot come after one.
         stages: receives the time of each stage when given.
     """
 
@@ -55,6 +61,7 @@ class Runtime:
         *,
         hop_s: float | None = None,
         asked: str | None = None,
+        journal: Journal | None = None,
         stop: threading.Event | None = None,
         stages: StageTimes | None = None,
     ) -> None:
@@ -65,6 +72,8 @@ class Runtime:
         self._hop_s = bundle.contract.hop_s if hop_s is None else hop_s
         self._asked = asked
         self._class_index = PREDICTED if asked is None else bundle.contract.classes.index(asked)
+        self._journal = journal
+        self._run_id = ""
         self._stop = stop or threading.Event()
         self._stages = stages
 
@@ -104,13 +113,13 @@ class Runtime:
             if frame is None:
                 break
             if frames == 0:
-                self._record(self._start(source))
+                self._record(self._start(source, tracker, frame))
             frames += 1
             anchor_s = reader.anchor_s if reader else None
             arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
             self._feed(stream, frame, arrived_s, live=source.live)
         if frames == 0:
-            self._record(self._start(source))
+            self._record(self._start(source, tracker, None))
         self._finish(stream)
         end = End(
             camera=source.name,
@@ -181,12 +190,16 @@ class Runtime:
             self._stages.conclude_ms.append((time.perf_counter() - t3) * 1e3)
 
     def _record(self, record: Record) -> None:
+        if isinstance(record, Event):
+            record = replace(record, id=f"{self._run_id}-{record.event}")
+        if self._journal is not None:
+            self._journal.record(record)
         for sink in self._sinks:
             sink.record(record)
 
-    def _start(self, source: Source) -> Start:
+    def _start(self, source: Source, tracker: Tracker | None, first: Frame | None) -> Start:
         contract = self._bundle.contract
-        return Start(
+        start = Start(
             camera=source.name,
             model=contract.name,
             model_digest=self._bundle.digest,
@@ -196,4 +209,20 @@ class Runtime:
             method=self._explainer.method,
             view=contract.input.view,
             calibrated=contract.methods[self._explainer.method].scale is not None,
+            run="",
+            live=source.live,
+            hop_s=self._hop_s,
+            explain_class=self._asked,
+            crop=str(source.crop) if isinstance(source, CroppedSource) else None,
+            person=tracker is not None,
         )
+        self._run_id = uuid.uuid4().hex if source.live else _recording_id(start, first)
+        return replace(start, run=self._run_id)
+
+
+def _recording_id(start: Start, first: Frame | None) -> str:
+    """The same whenever a recording is run in the same way: who goes by the ids of events takes each once."""
+    digest = hashlib.sha256(json.dumps(start.to_json()).encode())
+    if first is not None:
+        digest.update(first.image.tobytes())
+    return digest.hexdigest()[:32]

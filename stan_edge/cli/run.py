@@ -23,6 +23,7 @@ from stan_edge.cli.options import (
     Threads,
 )
 from stan_edge.errors import ConfigError
+from stan_edge.journal.retention import Retention
 
 if TYPE_CHECKING:
     from stan_edge.contract import Contract, Method
@@ -54,6 +55,16 @@ def command(
     save_video: Annotated[Path | None, typer.Option("--save-video", help="Annotated video (.mp4).")] = None,
     save_timeline: Annotated[Path | None, typer.Option("--save-timeline", help="Timeline picture (.png).")] = None,
     display: Annotated[bool, typer.Option("--display", help="Show it on this machine's screen; q quits.")] = False,
+    journal: Annotated[
+        Path | None,
+        typer.Option("--journal", help="Folder in which every record is kept on disk; see `stan-edge events`."),
+    ] = None,
+    journal_days: Annotated[
+        float, typer.Option("--journal-days", min=0.0, help="Days that records are kept.")
+    ] = Retention.days,
+    journal_mb: Annotated[
+        float, typer.Option("--journal-mb", min=1.0, help="Megabytes; alarms not yet exported are always kept.")
+    ] = Retention.megabytes,
 ) -> None:
     """Watch a camera or a video: what is happening, and which frames say so."""
     spec = _one_source(source, camera, demo=demo)
@@ -64,6 +75,7 @@ def command(
     from stan_edge.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.contract import shown_class
     from stan_edge.explainer import Explainer
+    from stan_edge.journal.writer import Journal
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
     from stan_edge.runtime import Runtime
@@ -86,6 +98,7 @@ def command(
 
         # a wrong name is said before anything starts; a camera comes last, because unread it piles up old frames
         file = None if is_camera(spec) else opened()
+        kept = stack.enter_context(closing(Journal(journal, Retention(journal_days, journal_mb)))) if journal else None
         _stop_on_signals(stop)
         engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
         explainer = Explainer(bundle, engine, chosen)
@@ -93,7 +106,8 @@ def command(
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
         seen = file or opened()
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
-        end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, stop=stop).run(seen, tracker)
+        runtime = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, journal=kept, stop=stop)
+        end = runtime.run(seen, tracker)
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
         raise typer.Exit(FAILED)

@@ -33,6 +33,10 @@ class Crop:
             raise ConfigError(f"--crop {text!r} is empty; width and height must be at least 1.")
         return crop
 
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return f"{self.x_px},{self.y_px},{self.width_px},{self.height_px}"
+
     def apply(self, image: Image) -> Image:
         """Cut the rectangle out of an [H, W, 3] image (a view, not a copy).
 
@@ -43,7 +47,7 @@ class Crop:
         right, bottom = self.x_px + self.width_px, self.y_px + self.height_px
         if right > width or bottom > height:
             raise ConfigError(
-                f"--crop {self.x_px},{self.y_px},{self.width_px},{self.height_px} reaches to {right}x{bottom}, "
+                f"--crop {self} reaches to {right}x{bottom}, "
                 f"but the picture is {width}x{height}; choose a rectangle inside it."
             )
         return image[self.y_px : bottom, self.x_px : right]
@@ -55,15 +59,15 @@ class CroppedSource:
     def __init__(self, source: Source, crop: Crop) -> None:
         self.name = source.name
         self.live = source.live
+        self.crop = crop
         self._source = source
-        self._crop = crop
 
     def read(self) -> Frame | None:
         """The next frame, cropped; a picture that the crop does not fit into is a `ConfigError`."""
         frame = self._source.read()
         if frame is None:
             return None
-        return Frame(frame.index, frame.t_capture_s, self._crop.apply(frame.image))
+        return Frame(frame.index, frame.t_capture_s, self.crop.apply(frame.image))
 
     def close(self) -> None:
         """Close the source underneath."""

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from stan_edge.records import End, Event, FrameScore, Start, WindowCounts, WindowResult, to_line
 
-START = Start("cam", "stan-t", "sha256:00", "openvino", "f32", False, "vanilla", "blend", True)
+START = Start(
+    "cam",
+    "stan-t",
+    "sha256:00",
+    "openvino",
+    "f32",
+    False,
+    "vanilla",
+    "blend",
+    True,
+    "1f",
+    False,
+    0.2,
+    None,
+    "0,0,64,48",
+    True,
+)
 WINDOW = WindowResult(
     camera="cam",
     window=3,
@@ -45,6 +62,12 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "method": "vanilla",
                 "view": "blend",
                 "calibrated": True,
+                "run": "1f",
+                "live": False,
+                "hop_s": 0.2,
+                "explain_class": None,
+                "crop": "0,0,64,48",
+                "person": True,
             },
         ),
         (
@@ -120,6 +143,10 @@ def test_a_record_is_this_json_and_nothing_else(record: object, expected: dict[s
     line = to_line(record)
     assert "\n" not in line
     assert json.loads(line) == expected
+
+
+def test_an_event_that_a_runtime_has_named_carries_its_name() -> None:
+    assert json.loads(to_line(replace(EVENT, id="1f-0"))) == json.loads(to_line(EVENT)) | {"id": "1f-0"}
 
 
 def test_live_records_carry_the_time_of_day() -> None:

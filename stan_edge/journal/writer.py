@@ -1,0 +1,269 @@
+"""The journal of a run: takes records at once, writes them in a thread of its own, and never stops the run.
+
+An alarm (the start or the end of an event) is on the disk when `record` returns. What is not so urgent is committed
+once a second. While the disk takes nothing, windows are counted and dropped, and everything else waits in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stan_edge.errors import JournalError
+from stan_edge.journal import schema
+from stan_edge.journal.folder import claim
+from stan_edge.journal.retention import Retention, trim, used_bytes
+from stan_edge.journal.schema import WINDOW, Row
+from stan_edge.journal.store import CUT_OFF, Store, open_store
+from stan_edge.records import Event, Record
+
+BATCH_S = 1.0
+"""Windows are committed this often: what a power cut can take."""
+ALARM_WAIT_S = 2.0
+"""A disk that takes longer is not waited for: the alarm goes out, and is written once the disk answers."""
+RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+CLOSE_WAIT_S = 20.0
+TRIM_EVERY_S, TRIM_RECORDS_EVERY_S = 60.0, 3600.0
+MAX_WINDOWS = 1000
+"""Waiting in memory: three minutes of one camera."""
+MAX_RECORDS = 10_000
+"""Waiting in memory while the disk is full: about 10 MB, thousands of alarms."""
+
+
+@dataclass(eq=False)
+class _Entry:
+    row: Row
+    written: bool = False
+
+    @property
+    def minor(self) -> bool:
+        """A later record says it again, or it is one of very many."""
+        return self.row.kind == WINDOW or self.row.phase == "update"
+
+    @property
+    def alarm(self) -> bool:
+        return self.row.kind == "event" and not self.minor
+
+    @property
+    def name(self) -> str:
+        return "alarms" if self.alarm else "windows" if self.row.kind == WINDOW else f"{self.row.kind} records"
+
+
+class Journal:
+    """Writes the records of one or more cameras; any thread may call `record`.
+
+    Args:
+        say: is told a sentence, once for each trouble and once when it is over.
+
+    Raises:
+        ConfigError: the folder cannot be one of ours.
+        JournalError: it holds somebody else's database or a newer journal, or another run writes it. What a disk does
+            by itself (full, read-only, a damaged file) raises nothing, here or later.
+    """
+
+    def __init__(
+        self, folder: Path, retention: Retention | None = None, say: Callable[[str], None] | None = None
+    ) -> None:
+        self._folder = folder
+        self._retention = retention or Retention()
+        self._tell = say or _to_stderr
+        self._lock: int | None = None
+        with suppress(OSError):  # the thread tries again
+            self._lock = claim(folder)
+        self._changed = threading.Condition()
+        self._waiting: list[_Entry] = []
+        self._lost: Counter[str] = Counter()
+        self._hurry = self._stopping = False
+        self._trouble: str | None = None
+        self._store: Store | None = None
+        self._damage: str | None = None
+        self._opened_before = self._said_too_large = False
+        self._trim_at_s = self._trim_records_at_s = 0.0
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    def record(self, record: Record) -> None:
+        """Take a record; an alarm is on the disk on return, unless the disk is in trouble, which was then said."""
+        # a file's name may hold bytes that are no text, which a database does not take
+        camera = record.camera.encode(errors="backslashreplace").decode()
+        said = record.to_json() | {"camera": camera}
+        body = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        event, phase = (record.id or f"{record.event}", record.phase) if isinstance(record, Event) else (None, None)
+        entry = _Entry(_row(str(said["type"]), camera, event, phase, body))
+        with self._changed:
+            if not self._take(entry) or not entry.alarm:
+                return
+            self._hurry = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: entry.written or self._trouble is not None, ALARM_WAIT_S):
+                self._in_trouble(f"no answer from the disk for {ALARM_WAIT_S:.0f} s")
+
+    def close(self) -> None:
+        """Write what waits, and let go of the folder. Safe to repeat."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_WAIT_S)
+        with self._changed:
+            self._lost.update(entry.name for entry in self._waiting)
+            self._waiting.clear()
+            if self._lost:
+                self._say(f"ended without {_counted(self._lost)}, which the disk did not take.")
+                self._lost.clear()
+        if self._lock is not None and not self._thread.is_alive():
+            os.close(self._lock)
+            self._lock = None
+
+    # with the condition held, in any thread
+
+    def _take(self, entry: _Entry) -> bool:
+        minor = sum(other.minor for other in self._waiting)
+        if entry.minor and (self._trouble is not None or minor >= MAX_WINDOWS):
+            self._lost[entry.name] += 1
+            return False
+        if not entry.minor and len(self._waiting) - minor >= MAX_RECORDS:
+            self._lost[self._waiting.pop(0).name] += 1
+        self._waiting.append(entry)
+        return True
+
+    def _in_trouble(self, why: str) -> None:
+        if self._trouble is None:
+            self._say(
+                f"cannot be written ({why}); running goes on, and alarms are kept in memory until it can, "
+                "windows are not."
+            )
+        self._trouble = why
+        self._lost.update(entry.name for entry in self._waiting if entry.minor)
+        self._waiting = [entry for entry in self._waiting if not entry.minor]
+        self._changed.notify_all()
+
+    def _is_written(self, batch: list[_Entry]) -> None:
+        self._waiting = [entry for entry in self._waiting if not entry.written]
+        if self._trouble is not None or self._lost:
+            kept = Counter(entry.name for entry in batch)
+            text = (
+                f"can be written again; {_counted(kept)} from memory are on the disk, {_counted(self._lost)} are lost."
+            )
+            self._waiting.append(_Entry(self._note("recovered", text, lost=dict(self._lost), trouble=self._trouble)))
+            self._lost.clear()
+            self._trouble, self._hurry = None, True
+        self._changed.notify_all()
+
+    # in the journal's thread
+
+    def _work(self) -> None:
+        retry_s = RETRY_S
+        while True:
+            with self._changed:
+                if self._trouble is None:
+                    self._changed.wait_for(lambda: self._hurry or self._stopping, BATCH_S)
+                else:
+                    self._changed.wait_for(lambda: self._stopping, retry_s)
+                stopping, self._hurry = self._stopping, False
+                batch = list(self._waiting)
+            why = self._write(batch)
+            with self._changed:
+                if why is None:
+                    retry_s = RETRY_S
+                    self._is_written(batch)
+                else:
+                    retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+                    self._waiting = [entry for entry in self._waiting if not entry.written]
+                    self._in_trouble(why)
+                if stopping and (why is not None or not self._waiting):
+                    break
+        self._close_store()
+
+    def _write(self, batch: list[_Entry]) -> str | None:
+        """Why the disk did not take all; None: it did."""
+        why = ""
+        for _ in range(2):  # a damaged file is replaced, and written to at once
+            try:
+                store = self._store or self._open()
+                store.append(entry.row for entry in batch if not entry.written)
+                for entry in batch:
+                    entry.written = True
+                self._trim(store)
+                return None
+            except (OSError, JournalError, sqlite3.Error) as error:
+                why = str(error).rstrip(".")
+                self._damage = why if schema.is_damage(error) else None
+                if not any(word in why for word in ("full", "locked")):
+                    self._close_store()
+                if self._damage is None:
+                    break
+        return why
+
+    def _open(self) -> Store:
+        if self._lock is None:
+            self._lock = claim(self._folder)
+        store, repaired = open_store(self._folder, self._damage)
+        self._store, self._damage = store, None
+        if repaired is not None:
+            store.append([self._note("set_aside", repaired)])
+        if store.unended and not self._opened_before:
+            text = (
+                f"the last run ({', '.join(store.unended)}) was cut off; the journal is whole up to record "
+                f"{store.last_seq}, and what came later, at most a second of windows, is lost."
+            )
+            store.append([self._note(CUT_OFF, text)])
+        self._opened_before = True
+        return store
+
+    def _trim(self, store: Store) -> None:
+        now_s = time.monotonic()
+        if now_s < self._trim_at_s:
+            return
+        used = used_bytes(store.connection)
+        limit = self._retention.limit_bytes(self._folder, used)
+        records = now_s >= self._trim_records_at_s
+        if trim(store.connection, self._retention.older_than_ms(), limit, records=records):
+            return  # and goes on with the next batch
+        self._trim_at_s = now_s + TRIM_EVERY_S
+        if not records:
+            return
+        self._trim_records_at_s = now_s + TRIM_RECORDS_EVERY_S
+        if used_bytes(store.connection) > limit and not self._said_too_large:
+            self._said_too_large = True
+            text = (
+                f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
+                "export them and mark them so, or make room."
+            )
+            store.append([self._note("too_large", text)])
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            with suppress(sqlite3.Error):
+                self._store.close()
+            self._store = None
+
+    def _note(self, phase: str, text: str, **figures: object) -> Row:
+        """Say a sentence, and give the record of it."""
+        self._say(text)
+        return _row("journal", "", None, phase, json.dumps({"type": "journal", "what": phase, "text": text, **figures}))
+
+    def _say(self, text: str) -> None:
+        self._tell(f"journal {self._folder}: {text}")
+
+
+def _row(kind: str, camera: str, event: str | None, phase: str | None, body: str) -> Row:
+    """Not numbered yet."""
+    return Row(0, time.time_ns() // 1_000_000, camera, kind, event, phase, None, body)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing"
+
+
+def _to_stderr(sentence: str) -> None:
+    with suppress(OSError, ValueError):  # a closed stderr
+        print(f"stan-edge: {sentence}", file=sys.stderr, flush=True)
