@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import Model, Threads, method_of
+from stan_edge.cli.options import Model, Threads
 from stan_edge.errors import ConfigError
 
 DIFFERENT = 1
@@ -25,7 +25,7 @@ def command(
     from itertools import islice
 
     from stan_edge.backends import open_backend
-    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.explainer import Explainer
     from stan_edge.journal.replay import Collector, FirstFrames, differences, last_run
     from stan_edge.parity import require_parity
@@ -46,7 +46,7 @@ def command(
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(str(video), crop=crop)))
         engine = open_backend(start["backend"], start["precision"], threads=threads)
-        explainer = Explainer(bundle, engine, method_of(bundle, start["method"]))
+        explainer = Explainer(bundle, engine, method_named(bundle, start["method"]))
         require_parity(bundle, engine, explainer)
         masks = bundle.contract.input.region == "mask"
         tracker = stack.enter_context(watching(masks=masks)) if start["person"] else None
