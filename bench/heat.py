@@ -37,7 +37,7 @@ def main(manifest: Path, out: Annotated[Path | None, typer.Option(help="Markdown
     bundle, backend = open_bundle(shipped_bundle()), open_backend()
     clips = read_manifest(manifest)
     lines = [f"| method | {' | '.join(KINDS)} | windows |", "|---|" + "---:|" * (len(KINDS) + 1)]
-    for method in methods_of(bundle):
+    for method in (name for name in methods_of(bundle) if bundle.contract.methods[name].samples is None):
         shares = _Shares(bundle.contract, method)
         for clip in clips:
             with watching(masks=False) as tracker:

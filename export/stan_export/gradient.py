@@ -208,15 +208,15 @@ def attention(g: GraphBuilder, heads: int, channels: int, grid: Grid, probe: Att
 
         def pullback(dy: str) -> str:
             dout = to_heads(dy, 0, 2, 1, 3)
-            dv = g.node("MatMul", g.transpose(softmax, 0, 1, 3, 2), dout)
+            dv = g.node("MatMul", to_heads(dy, 0, 2, 3, 1), softmax)  # [B, heads, d, N]
             dsoftmax = g.node("MatMul", dout, g.transpose(v, 0, 1, 3, 2))
             if probe.softmax == softmax:
                 probe.dsoftmax = dsoftmax
             row_sum = g.reduce("ReduceSum", g.node("Mul", dout, out), -1, keepdims=True)
             dscores = g.node("Mul", softmax, g.node("Sub", dsoftmax, row_sum))
             dq = g.node("MatMul", dscores, g.transpose(k, 0, 1, 3, 2))
-            dk = g.node("MatMul", g.transpose(dscores, 0, 1, 3, 2), q)
-            parts = (from_heads(part, 0, 2, 1, 3) for part in (dq, dk, dv))
+            dk = g.node("MatMul", g.transpose(q, 0, 1, 3, 2), dscores)  # [B, heads, d, N]
+            parts = (from_heads(dq, 0, 2, 1, 3), from_heads(dk, 0, 3, 1, 2), from_heads(dv, 0, 3, 1, 2))
             return g.node("Concat", *parts, axis=2)
 
         return from_heads(out, 0, 2, 1, 3), pullback
