@@ -55,8 +55,8 @@ def focus(cells: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """What stands out of the raw map of each frame, `[..., h, w]`, as heat from 0 to 1, for the eye.
 
     STAA's dynamic threshold (arXiv 2411.00630): half way from the 70th to the 90th percentile of the frame's cells,
-    nothing below, the rest on the whole scale. Its blur is left out: a frame has 3 x 3 cells, and blurred less of the
-    heat lies on the person (bench/results/heat.md). Frame scores are taken before: focused they are worse.
+    nothing below, the rest on the whole scale. Its blur is left out: of 3 x 3 cells it changes little, for the
+    worse with the default method (bench/results/heat.md). Frame scores are taken before: focused they are worse.
     """
     low, high = np.percentile(cells.astype(np.float64), (70, 90), axis=(-2, -1), keepdims=True)
     above = (cells - (low + high) / 2).clip(0)

@@ -137,11 +137,14 @@ def gelu(g: GraphBuilder) -> Operator:
     return apply
 
 
-def standardize(g: GraphBuilder, channels: int, eps: float) -> Operator:
+def standardize(g: GraphBuilder, channels: int, eps: float, *, centred: bool) -> Operator:
     """LayerNorm over channels without gain and shift: `z = (x - mean) / sqrt(var + eps)`.
 
     Gradient: `(dz - mean(dz) - z * mean(dz * z)) / sqrt(var + eps)`. The deviation is computed beside the
     norm, because TensorRT refuses a LayerNormalization with three outputs.
+
+    Args:
+        centred: what comes next is a linear map whose weights sum to 0 over these channels; then so does dz.
     """
 
     def apply(x: str) -> tuple[str, Pullback]:
@@ -149,12 +152,13 @@ def standardize(g: GraphBuilder, channels: int, eps: float) -> Operator:
         z = g.node("LayerNormalization", x, g.constant(ones), g.constant(zeros), axis=-1, epsilon=eps)
 
         def pullback(dz: str) -> str:
-            centred = g.node("Sub", x, _mean(g, x))
-            variance = _mean(g, g.node("Mul", centred, centred))
+            deviations = g.node("Sub", x, _mean(g, x))
+            variance = _mean(g, g.node("Mul", deviations, deviations))
             deviation = g.node("Sqrt", g.node("Add", variance, g.scalar(eps)))
             along = g.node("Mul", z, _mean(g, g.node("Mul", dz, z)))
-            dx = g.node("Sub", g.node("Sub", dz, _mean(g, dz)), along)
-            return g.node("Div", dx, deviation)
+            if not centred:
+                dz = g.node("Sub", dz, _mean(g, dz))
+            return g.node("Div", g.node("Sub", dz, along), deviation)
 
         return z, pullback
 

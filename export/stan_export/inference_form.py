@@ -50,7 +50,7 @@ class Embed:
 class LocalWeights:
     """Stages 1 and 2; both BatchNorms are inside `conv1` and `fc1`."""
 
-    position: Depthwise
+    position: Depthwise  # the input is added inside
     conv1: Linear
     affinity: Depthwise
     conv2: Linear
@@ -60,10 +60,10 @@ class LocalWeights:
 
 @dataclass(frozen=True)
 class GlobalWeights:
-    """Stages 3 and 4; gain and shift of both LayerNorms are inside `qkv` and `fc1`, the scale of the
-    attention inside the q columns of `qkv`."""
+    """Stages 3 and 4; gain and shift of both LayerNorms are inside `qkv` and `fc1`, whose weights sum to 0 over the
+    channels that come in; the scale of the attention is inside the q columns of `qkv`."""
 
-    position: Depthwise
+    position: Depthwise  # the input is added inside
     qkv: Linear
     proj: Linear
     fc1: Linear
@@ -149,7 +149,7 @@ def _bias(layer: nn.Conv3d | nn.Linear) -> Tensor:
 def _block(block: nn.Module) -> LocalWeights | GlobalWeights:
     if isinstance(block, LocalBlock):
         return LocalWeights(
-            position=_depthwise(block.pos_embed),
+            position=_plus_identity(_depthwise(block.pos_embed)),
             conv1=_linear(block.conv1),
             affinity=_depthwise(block.attn),
             conv2=_linear(block.conv2),
@@ -160,10 +160,10 @@ def _block(block: nn.Module) -> LocalWeights | GlobalWeights:
         _absorb_affine(block.attn.qkv, block.norm1.weight, block.norm1.bias)
         _absorb_affine(block.mlp.fc1, block.norm2.weight, block.norm2.bias)
         return GlobalWeights(
-            position=_depthwise(block.pos_embed),
-            qkv=_scaled_qkv(block.attn),
+            position=_plus_identity(_depthwise(block.pos_embed)),
+            qkv=_centred(_scaled_qkv(block.attn)),
             proj=_linear(block.attn.proj),
-            fc1=_linear(block.mlp.fc1),
+            fc1=_centred(_linear(block.mlp.fc1)),
             fc2=_linear(block.mlp.fc2),
             heads=block.attn.heads,
             eps=block.norm1.eps,
@@ -188,6 +188,19 @@ def _embed(embed: PatchEmbed) -> Embed:
 
 def _depthwise(conv: nn.Conv3d) -> Depthwise:
     return Depthwise(_array(conv.weight), _array(_bias(conv)))
+
+
+def _plus_identity(conv: Depthwise) -> Depthwise:
+    """`x + conv(x)` as one convolution: 1 more in the middle of each kernel."""
+    kernel = conv.kernel.copy()
+    middle = kernel.shape[-1] // 2
+    kernel[:, :, middle, middle, middle] += 1
+    return Depthwise(kernel, conv.bias)
+
+
+def _centred(layer: Linear) -> Linear:
+    """The same map of inputs whose mean over channels is 0, as a norm gives them; its gradient has mean 0, too."""
+    return Linear(_array(torch.from_numpy(layer.weight - layer.weight.mean(0, dtype=np.float64))), layer.bias)
 
 
 def _linear(layer: nn.Conv3d | nn.Linear) -> Linear:

@@ -101,9 +101,9 @@ def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:
 
 def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe) -> list[Operator]:
     embed = stage.embed
-    operators = [standardize(g, channels, embed.eps), affine(g, embed.gain, embed.shift)]
+    operators = [standardize(g, channels, embed.eps, centred=False), affine(g, embed.gain, embed.shift)]
     for block in stage.blocks:
-        operators.append(residual(g, depthwise(g, block.position, grid)))
+        operators.append(depthwise(g, block.position, grid))
         if isinstance(block, LocalWeights):
             operators += _local_block(g, block, grid)
         else:
@@ -124,14 +124,14 @@ def _global_block(
     return [
         residual(
             g,
-            standardize(g, channels, block.eps),
+            standardize(g, channels, block.eps, centred=True),
             linear(g, block.qkv),
             attention(g, block.heads, channels, grid, probe),
             linear(g, block.proj),
         ),
         residual(
             g,
-            standardize(g, channels, block.eps),
+            standardize(g, channels, block.eps, centred=True),
             linear(g, block.fc1),
             gelu(g),
             linear(g, block.fc2),
