@@ -117,7 +117,7 @@ class Runtime:
             reason=str(failure) if failure else "stopped" if self._stop.is_set() else "end_of_stream",
             frames=frames,
             windows=stream.counts,
-            dropped={"slow": reader.dropped} if reader and reader.dropped else {},
+            dropped=_dropped(reader),
             failed=failure is not None,
         )
         self._record(end)
@@ -128,6 +128,8 @@ class Runtime:
     def _next(self, source: Source, reader: Reader | None) -> Frame | None:
         """The next frame; None at the end of the stream or when the user wants to stop."""
         while not self._stop.is_set():
+            for sink in self._sinks:
+                sink.turn(_dropped(reader))
             frame = reader.get(POLL_S) if reader else source.read()
             if frame is not None or reader is None:
                 return frame
@@ -197,3 +199,7 @@ class Runtime:
             view=contract.input.view,
             calibrated=contract.methods[self._explainer.method].scale is not None,
         )
+
+
+def _dropped(reader: Reader | None) -> dict[str, int]:
+    return {"slow": reader.dropped} if reader and reader.dropped else {}

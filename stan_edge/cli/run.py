@@ -25,6 +25,18 @@ from stan_edge.cli.options import (
     class_of,
     method_of,
 )
+from stan_edge.cli.outlets import (
+    HomeAssistant,
+    HttpAt,
+    MqttCa,
+    MqttPasswordFile,
+    MqttUrl,
+    MqttWindows,
+    OutboxFolder,
+    Outlets,
+    WebhookSecretFile,
+    WebhookUrl,
+)
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,11 +69,31 @@ def command(
     save_video: Annotated[Path | None, typer.Option("--save-video", help="Annotated video (.mp4).")] = None,
     save_timeline: Annotated[Path | None, typer.Option("--save-timeline", help="Timeline picture (.png).")] = None,
     display: Annotated[bool, typer.Option("--display", help="Show it on this machine's screen; q quits.")] = False,
+    mqtt: MqttUrl = None,
+    mqtt_password_file: MqttPasswordFile = None,
+    mqtt_ca: MqttCa = None,
+    mqtt_windows: MqttWindows = None,
+    home_assistant: HomeAssistant = False,
+    webhook: WebhookUrl = None,
+    webhook_secret_file: WebhookSecretFile = None,
+    outbox: OutboxFolder = None,
+    http: HttpAt = None,
 ) -> None:
     """Watch a camera or a video: what is happening, and which frames say so."""
     spec = _one_source(source, camera, demo=demo)
     if save_video and save_video.exists() and Path(spec).exists() and save_video.samefile(spec):
         raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
+    outlets = Outlets.parse(
+        mqtt=mqtt,
+        mqtt_password_file=mqtt_password_file,
+        mqtt_ca=mqtt_ca,
+        mqtt_windows=mqtt_windows,
+        home_assistant=home_assistant,
+        webhook=webhook,
+        webhook_secret_file=webhook_secret_file,
+        outbox=outbox,
+        http=http,
+    )
 
     from stan_edge.backends import open_backend
     from stan_edge.bundle import open_bundle, shipped_bundle
@@ -95,6 +127,7 @@ def command(
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
         seen = file or opened()
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
+        sinks += outlets.open(seen.name, contract, hop_s)
         end = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, stop=stop).run(seen, tracker)
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
