@@ -50,7 +50,7 @@ class Broker:
             f"{user}{password}".encode()  # what came in as other bytes than UTF-8 cannot go out
         except (ValueError, KeyError):
             raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.") from None
-        if not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0 or parts.query or parts.fragment:
+        if not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0 or set(url) & set("?#"):
             raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.")
         # an @ there is the end of a password with an unescaped slash
         if re.search(r"[+#$@\x00-\x1f\x7f-\x9f\ud800-\udfff]", prefix) or len(prefix) > LONGEST_PREFIX:

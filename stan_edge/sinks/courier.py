@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 
 from stan_edge.records import Record, WindowResult
 from stan_edge.sinks import Sink
@@ -125,10 +126,10 @@ class Courier(Sink):
                     wait_s = 0.05 if wait_s is None else min(wait_s, 0.05)
                 self._changed.wait_for(lambda: self._tray or self._woken, wait_s)
                 self._woken = False
-                taken, deadline_s = list(self._tray), self._deadline_s
-                self._tray.clear()
-            for record, at in taken:
-                self._guarded(lambda record=record, at=at: self.take(record, at))  # type: ignore[misc]
+                deadline_s = self._deadline_s
+            while self._tray:
+                record, at = self._tray.popleft()
+                self._guarded(partial(self.take, record, at))
             wait_s = self._guarded(self.work)
             if deadline_s is not None and (time.monotonic() >= deadline_s or self._guarded(self.idle)):
                 break

@@ -41,7 +41,7 @@ def discovery(prefix: str, base: str, start: Start, alarms: Sequence[str]) -> li
                 "name": label.replace("_", " ").capitalize(),
                 "unique_id": f"{node}_{topic_name(label)}",
                 "state_topic": f"{base}/state",
-                "value_template": f"{{{{ value_json.alarms[{json.dumps(label)}] }}}}",
+                "value_template": f"{{{{ value_json.alarms[{json.dumps(label, ensure_ascii=False)}] }}}}",
                 "payload_on": "ON",
                 "payload_off": "OFF",
                 "device_class": "safety",

@@ -75,6 +75,7 @@ class HttpServer(Sink):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = MOST_CLIENTS
 
     def __init__(self, at: Listening, health: Health, registry: CollectorRegistry) -> None:
         self.health = health

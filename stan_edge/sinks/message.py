@@ -53,6 +53,6 @@ class EventMessages:
         body = event.to_json() | {"id": identity, "sequence": sequence, "at": at}
         return Message(
             key=f"{identity}-{sequence}",
-            body=json.dumps(body, ensure_ascii=False, allow_nan=False).encode(),
+            body=json.dumps(body, allow_nan=False).encode(),
             spare=event.phase == "update",
         )

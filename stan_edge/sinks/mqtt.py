@@ -208,7 +208,7 @@ class Mqtt(Courier):
             return
         if self._home_assistant:
             for topic, config in discovery(self._broker.prefix, self._base, self._start, list(self._alarms)):
-                self._client.publish(topic, json.dumps(config, ensure_ascii=False), retain=True)
+                self._client.publish(topic, json.dumps(config), retain=True)
         self._tell_state(at_once=True)
 
     def _tell_state(self, *, at_once: bool) -> None:
@@ -232,7 +232,7 @@ class Mqtt(Courier):
             "alarms": self._alarms,
             "ended": self._end.reason if self._end else None,
         }
-        self._tell("state", json.dumps(state, ensure_ascii=False))
+        self._tell("state", json.dumps(state))
         self._state_told_s, self._told = now_s, seen
 
     def _tell_window(self, window: WindowResult, at: str) -> None:
@@ -240,7 +240,7 @@ class Mqtt(Courier):
         wanted = self._window_every_s is not None and now_s - self._window_told_s >= self._window_every_s
         if wanted and self._connected:
             self._window_told_s = now_s
-            self._client.publish(f"{self._base}/window", to_line(window, at))
+            self._client.publish(f"{self._base}/window", to_line(window, at).encode("utf-8", "replace"))
 
     def _tell(self, what: str, payload: str) -> None:
         self._client.publish(f"{self._base}/{what}", payload, retain=True)

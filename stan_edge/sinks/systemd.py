@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks import Sink
@@ -46,17 +45,17 @@ class Systemd(Sink):
 
     def turn(self, dropped: Mapping[str, int]) -> None:
         now_s = time.monotonic()
-        lines = []
-        if not self._ready:
-            lines.append("READY=1")
-            self._ready = True
-        if self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s:
+        feed = self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s
+        status = now_s - self._told_s >= STATUS_EVERY_S
+        lines = [] if self._ready else ["READY=1"]
+        if feed:
             lines.append("WATCHDOG=1")
-            self._fed_s = now_s
-        if now_s - self._told_s >= STATUS_EVERY_S:
+        if status:
             lines.append(f"STATUS={self._status()}")
-            self._told_s = now_s
-        self._notify(*lines)
+        if self._notify(*lines):  # or else the same on the next turn
+            self._ready = True
+            self._fed_s = now_s if feed else self._fed_s
+            self._told_s = now_s if status else self._told_s
 
     def record(self, record: Record) -> None:
         match record:
@@ -81,9 +80,14 @@ class Systemd(Sink):
     def _status(self) -> str:
         return f"{self._camera or 'camera'}: {self._seen}; {self._windows} windows, {self._events} events"
 
-    def _notify(self, *lines: str) -> None:
-        if lines:
-            # a newline in a camera's name would be a line of its own
-            text = "\n".join(line.replace("\n", " ") for line in lines)
-            with suppress(OSError):  # nobody listens; the camera is watched all the same
-                self._socket.sendto(text.encode("utf-8", "replace"), self._address)
+    def _notify(self, *lines: str) -> bool:
+        """Whether the manager has it."""
+        if not lines:
+            return True
+        # a newline in a camera's name would be a line of its own
+        text = "\n".join(line.replace("\n", " ") for line in lines)
+        try:
+            self._socket.sendto(text.encode("utf-8", "replace"), self._address)
+        except OSError:  # nobody listens, or not fast enough; the camera is watched all the same
+            return False
+        return True
