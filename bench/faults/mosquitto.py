@@ -72,11 +72,12 @@ class Mosquitto:
 class Listener:
     """Keeps what comes, with a session that outlasts an outage."""
 
-    def __init__(self, port: int, topic: str = "#") -> None:
+    def __init__(self, port: int, topic: str = "#", user: str | None = None, password: str | None = None) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         """Topic, payload, whether it was retained."""
         self._subscribed = threading.Event()
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{uuid4().hex[:8]}", clean_session=False)
+        client.username_pw_set(user, password)
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda *_: client.subscribe(topic, qos=1)
         client.on_subscribe = lambda *_: self._subscribed.set()

@@ -23,7 +23,8 @@ from stan_edge.sinks.outbox import Outbox
 
 KEEPALIVE_S = 20
 """The broker says `offline` after one and a half times this long without a sign of life."""
-RECONNECT_S = (1, 30)
+RECONNECT_S = (1, 15)
+"""Shortest and longest wait before the next attempt; it doubles."""
 STATE_EVERY_S = 1.0
 """A change of what is seen is told at most this often; an alarm at once."""
 REFRESH_S = 60.0

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import json
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from email.message import Message as Headers
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +41,55 @@ def a_window(number: int, label: str | None = "background", reason: str | None =
         "tracked",
         60,
     )
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers as its plan says, and then with 204; keeps every request."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.plan: list[int | dict[str, Any] | None] = []
+        """Statuses; a dictionary also has headers; None hangs up without an answer."""
+        self.asked: list[tuple[str, Headers, bytes, float]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hooks/t0ken?room=3"
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, _, body, _ in self.asked]
+
+    def wait(self, requests: int, timeout_s: float = 15) -> None:
+        until_s = time.monotonic() + timeout_s
+        while len(self.asked) < requests:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{len(self.asked)} requests came, not {requests}")
+            time.sleep(0.01)
+
+    def handle_error(self, *_: object) -> None: ...
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = self.server.plan.pop(0) if self.server.plan else 204
+        self.server.asked.append((self.path, self.headers, body, time.monotonic()))
+        if answer is None:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        told = answer if isinstance(answer, dict) else {"status": answer}
+        self.send_response(told["status"])
+        for name, value in told.items():
+            if name != "status":
+                self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
