@@ -47,7 +47,7 @@ class AgainAndAgain:
 
     def __init__(self, duration_s: float) -> None:
         self._duration_s = duration_s
-        self._started_s = time.monotonic()
+        self._started_s: float | None = None
         self._clip = VideoFile(demo_clip())
         self._index = 0
         self._offset_s = self._last_s = 0.0
@@ -63,6 +63,7 @@ class AgainAndAgain:
         self._last_s = self._offset_s + frame.t_capture_s
         if self._last_s > self._duration_s:
             return None
+        self._started_s = self._started_s or time.monotonic()
         time.sleep(max(0.0, self._started_s + self._last_s - time.monotonic()))
         self._index += 1
         return Frame(self._index - 1, self._last_s, frame.image)

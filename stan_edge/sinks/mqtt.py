@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -135,7 +136,8 @@ class Mqtt(Courier):
     def leave(self) -> None:
         if self._connected:
             info = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
-            info.wait_for_publish(ACK_S)
+            with suppress(RuntimeError):  # the connection has broken in this moment; the broker says it for us
+                info.wait_for_publish(ACK_S)
         if self._outbox:
             kept = "they go out at the next start" if self._outbox.lasting else "they are lost; --outbox DIR keeps them"
             self._say(f"mqtt: {len(self._outbox)} messages have not been delivered; {kept}.")
