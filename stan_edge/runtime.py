@@ -126,7 +126,7 @@ class Runtime:
             reason=str(failure) if failure else "stopped" if self._stop.is_set() else "end_of_stream",
             frames=frames,
             windows=stream.counts,
-            dropped={"slow": reader.dropped} if reader and reader.dropped else {},
+            dropped=_dropped(reader),
             failed=failure is not None,
         )
         self._record(end)
@@ -137,6 +137,8 @@ class Runtime:
     def _next(self, source: Source, reader: Reader | None) -> Frame | None:
         """The next frame; None at the end of the stream or when the user wants to stop."""
         while not self._stop.is_set():
+            for sink in self._sinks:
+                sink.turn(_dropped(reader))
             frame = reader.get(POLL_S) if reader else source.read()
             if frame is not None or reader is None:
                 return frame
@@ -226,3 +228,7 @@ def _recording_id(start: Start, first: Frame | None) -> str:
     if first is not None:
         digest.update(first.image.tobytes())
     return digest.hexdigest()[:32]
+
+
+def _dropped(reader: Reader | None) -> dict[str, int]:
+    return {"slow": reader.dropped} if reader and reader.dropped else {}

@@ -22,6 +22,18 @@ from stan_edge.cli.options import (
     Precision,
     Threads,
 )
+from stan_edge.cli.outlets import (
+    HomeAssistant,
+    HttpAt,
+    MqttCa,
+    MqttPasswordFile,
+    MqttUrl,
+    MqttWindows,
+    OutboxFolder,
+    Outlets,
+    WebhookSecretFile,
+    WebhookUrl,
+)
 from stan_edge.errors import ConfigError
 from stan_edge.journal.retention import Retention
 
@@ -65,11 +77,31 @@ def command(
     journal_mb: Annotated[
         float, typer.Option("--journal-mb", min=1.0, help="Megabytes; alarms not yet exported are always kept.")
     ] = Retention.megabytes,
+    mqtt: MqttUrl = None,
+    mqtt_password_file: MqttPasswordFile = None,
+    mqtt_ca: MqttCa = None,
+    mqtt_windows: MqttWindows = None,
+    home_assistant: HomeAssistant = False,
+    webhook: WebhookUrl = None,
+    webhook_secret_file: WebhookSecretFile = None,
+    outbox: OutboxFolder = None,
+    http: HttpAt = None,
 ) -> None:
     """Watch a camera or a video: what is happening, and which frames say so."""
     spec = _one_source(source, camera, demo=demo)
     if save_video and save_video.exists() and Path(spec).exists() and save_video.samefile(spec):
         raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
+    outlets = Outlets.parse(
+        mqtt=mqtt,
+        mqtt_password_file=mqtt_password_file,
+        mqtt_ca=mqtt_ca,
+        mqtt_windows=mqtt_windows,
+        home_assistant=home_assistant,
+        webhook=webhook,
+        webhook_secret_file=webhook_secret_file,
+        outbox=outbox,
+        http=http,
+    )
 
     from stan_edge.backends import open_backend
     from stan_edge.bundle import method_named, open_bundle, shipped_bundle
@@ -106,6 +138,7 @@ def command(
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
         seen = file or opened()
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
+        sinks += outlets.open(seen.name, contract, hop_s)
         runtime = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, journal=kept, stop=stop)
         end = runtime.run(seen, tracker)
     if end.failed:

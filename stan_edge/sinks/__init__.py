@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.records import Record, WindowResult
@@ -13,6 +15,13 @@ from stan_edge.windows import Window
 
 class Sink:
     """Receives what happens to one camera, in order: `frame` for every frame, then what it brought about."""
+
+    def turn(self, dropped: Mapping[str, int]) -> None:
+        """The loop has turned: before every frame, and several times a second while a camera gives none.
+
+        Args:
+            dropped: frames lost so far, by cause.
+        """
 
     def record(self, record: Record) -> None:
         """A record: start, window, event, end."""

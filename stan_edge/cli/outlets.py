@@ -1,0 +1,204 @@
+"""Options of `run` that tell other systems, and the sinks they open."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stan_edge.cli.options import need_extra
+from stan_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stan_edge.contract import Contract
+    from stan_edge.sinks import Sink
+    from stan_edge.sinks.broker import Broker
+    from stan_edge.sinks.courier import Courier
+    from stan_edge.sinks.http_server import Listening
+    from stan_edge.sinks.outbox import Outbox
+    from stan_edge.sinks.webhook import Hook
+
+PANEL = "Telling other systems"
+MQTT_PASSWORD, WEBHOOK_SECRET = "STAN_EDGE_MQTT_PASSWORD", "STAN_EDGE_WEBHOOK_SECRET"
+
+MqttUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--mqtt",
+        envvar="STAN_EDGE_MQTT",
+        rich_help_panel=PANEL,
+        help="Broker: mqtt[s]://user:password@host:1883/prefix.",
+    ),
+]
+MqttPasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mqtt-password-file",
+        rich_help_panel=PANEL,
+        help=f"The password, where it is not in the address; or in {MQTT_PASSWORD}.",
+    ),
+]
+MqttCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--mqtt-ca", rich_help_panel=PANEL, help="Authorities to trust for mqtts (PEM); default: the system's."
+    ),
+]
+MqttWindows = Annotated[
+    float | None,
+    typer.Option(
+        "--mqtt-windows", min=0, rich_help_panel=PANEL, help="Publish windows, too, at most one in so many seconds."
+    ),
+]
+HomeAssistant = Annotated[
+    bool, typer.Option("--home-assistant", rich_help_panel=PANEL, help="Announce the alarms to Home Assistant (MQTT).")
+]
+WebhookUrl = Annotated[
+    str | None,
+    typer.Option("--webhook", envvar="STAN_EDGE_WEBHOOK", rich_help_panel=PANEL, help="POST every event there."),
+]
+WebhookSecretFile = Annotated[
+    Path | None,
+    typer.Option("--webhook-secret-file", rich_help_panel=PANEL, help=f"Signs the requests; or in {WEBHOOK_SECRET}."),
+]
+OutboxFolder = Annotated[
+    Path | None,
+    typer.Option("--outbox", rich_help_panel=PANEL, help="Folder where undelivered events outlast a restart."),
+]
+HttpAt = Annotated[
+    str | None,
+    typer.Option(
+        "--http", metavar="HOST:PORT", rich_help_panel=PANEL, help="Serve /metrics, /health/live and /health/ready."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """What was asked for and can be meant; nothing is open yet."""
+
+    broker: Broker | None
+    window_every_s: float | None
+    home_assistant: bool
+    hook: Hook | None
+    outbox: Path | None
+    http: Listening | None
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        mqtt: str | None,
+        mqtt_password_file: Path | None,
+        mqtt_ca: Path | None,
+        mqtt_windows: float | None,
+        home_assistant: bool,
+        webhook: str | None,
+        webhook_secret_file: Path | None,
+        outbox: Path | None,
+        http: str | None,
+    ) -> Outlets:
+        """Read the options.
+
+        Raises:
+            ConfigError: one of them cannot be meant, or its extra is not installed.
+        """
+        if mqtt is None and (mqtt_password_file or mqtt_ca or mqtt_windows is not None or home_assistant):
+            raise ConfigError("--mqtt-..., --home-assistant: there is no broker; give --mqtt mqtt://host/prefix.")
+        if webhook is None and webhook_secret_file:
+            raise ConfigError("--webhook-secret-file: there is nothing to sign; give --webhook URL.")
+        if outbox and mqtt is None and webhook is None:
+            raise ConfigError("--outbox: there is nothing to keep; give --mqtt or --webhook.")
+        return cls(
+            None if mqtt is None else _broker(mqtt, mqtt_password_file, mqtt_ca),
+            mqtt_windows,
+            home_assistant,
+            None if webhook is None else _hook(webhook, webhook_secret_file),
+            outbox,
+            None if http is None else _listening(http),
+        )
+
+    def open(self, camera: str, contract: Contract, hop_s: float) -> list[Sink]:
+        """Open everything for one camera; systemd, too, where the process is its service.
+
+        Raises:
+            ConfigError: an address cannot be listened on, or the outbox cannot be used.
+        """
+        from stan_edge.sinks.systemd import Systemd
+
+        systemd = Systemd.from_environment()
+        sinks: list[Sink] = [systemd] if systemd else []
+        couriers: list[Courier] = []
+        try:
+            if self.http:
+                from stan_edge.sinks.health import Health
+                from stan_edge.sinks.http_server import HttpServer
+                from stan_edge.sinks.metrics import Metrics
+
+                health = Health()
+                metrics = Metrics(camera, hop_s, health, couriers)
+                sinks += [health, metrics, HttpServer(self.http, health, metrics.registry)]
+            if self.broker:
+                from stan_edge.sinks.mqtt import Mqtt
+
+                sink = Mqtt(
+                    self.broker,
+                    camera,
+                    contract.alarms,
+                    self._outbox("mqtt", camera),
+                    window_every_s=self.window_every_s,
+                    home_assistant=self.home_assistant,
+                )
+                couriers.append(sink)
+            if self.hook:
+                from stan_edge.sinks.webhook import Webhook
+
+                couriers.append(Webhook(self.hook, self._outbox("webhook", camera)))
+        except BaseException:
+            for opened in [*sinks, *couriers]:
+                opened.discard()
+            raise
+        return [*sinks, *couriers]
+
+    def _outbox(self, sink: str, camera: str) -> Outbox:
+        from stan_edge.sinks.broker import topic_name
+        from stan_edge.sinks.courier import say
+        from stan_edge.sinks.outbox import Outbox
+
+        return Outbox(self.outbox and self.outbox / f"{sink}-{topic_name(camera)}.sqlite", say)
+
+
+def _broker(url: str, password_file: Path | None, ca: Path | None) -> Broker:
+    need_extra("mqtt", "paho")
+    from stan_edge.sinks.broker import Broker
+
+    return Broker.parse(url, _secret("--mqtt-password-file", password_file, MQTT_PASSWORD), ca)
+
+
+def _hook(url: str, secret_file: Path | None) -> Hook:
+    from stan_edge.sinks.webhook import Hook
+
+    return Hook.parse(url, _secret("--webhook-secret-file", secret_file, WEBHOOK_SECRET))
+
+
+def _listening(text: str) -> Listening:
+    need_extra("metrics", "prometheus_client")
+    from stan_edge.sinks.http_server import Listening
+
+    return Listening.parse(text)
+
+
+def _secret(option: str, file: Path | None, variable: str) -> str | None:
+    if file is None:
+        return os.environ.get(variable)
+    try:
+        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{option} {file}: cannot be read ({reason}); give a text file.") from None
+    if not secret:
+        raise ConfigError(f"{option} {file}: is empty; put the secret into it.")
+    return secret

@@ -1,0 +1,83 @@
+"""Where an MQTT broker is, and what this process calls its topics there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from stan_edge.errors import ConfigError
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_PREFIX = "stan-edge"
+LONGEST_PREFIX = 200
+LONGEST_NAME = 80
+FORM = "write it like mqtt://user:password@host:1883/prefix, or mqtts:// for TLS, with special characters encoded"
+
+
+@dataclass(frozen=True)
+class Broker:
+    """The address of a broker; prints without the password."""
+
+    host: str
+    port: int
+    prefix: str
+    user: str | None
+    password: str | None = field(repr=False)
+    tls: ssl.SSLContext | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str, password: str | None = None, ca: Path | None = None) -> Broker:
+        """Read `mqtt://user:password@host:port/prefix`; everything but the host may be left out.
+
+        Args:
+            password: from elsewhere, for an address without one.
+            ca: PEM file of the authorities to trust instead of the system's.
+
+        Raises:
+            ConfigError: it is no such address; the sentence does not repeat it, because it may hold a password.
+        """
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").encode("idna").decode()
+            port = PORTS[parts.scheme] if parts.port is None else parts.port
+            prefix = unquote(parts.path).strip("/") or DEFAULT_PREFIX
+            user = unquote(parts.username or "")
+            password = unquote(parts.password or "") or password or ""
+            f"{user}{password}".encode()  # what came in as other bytes than UTF-8 cannot go out
+        except (ValueError, KeyError):
+            raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.") from None
+        if not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0 or set(url) & set("?#"):
+            raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.")
+        # an @ there is the end of a password with an unescaped slash
+        if re.search(r"[+#$@\x00-\x1f\x7f-\x9f\ud800-\udfff]", prefix) or len(prefix) > LONGEST_PREFIX:
+            raise ConfigError(f"--mqtt: the path is no prefix of topics; leave out + # $ @ and {FORM}.")
+        if password and not user:
+            raise ConfigError("--mqtt: a password needs a user; write mqtt://user@host/prefix.")
+        if ca is not None and parts.scheme != "mqtts":
+            raise ConfigError("--mqtt-ca: is for mqtts:// only; without TLS nothing would be checked.")
+        tls = _trusting(ca) if parts.scheme == "mqtts" else None
+        return cls(host, port, prefix, user or None, password or None, tls)
+
+
+def topic_name(text: str) -> str:
+    """A camera or class as one level of a topic, also in Home Assistant: ASCII letters, digits, `_` and `-`.
+
+    Where letters are lost by that, or the end, it ends in six digits of its hash, so that no two fall together.
+    """
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", text).strip("_")
+    if not name or not text.isascii() or len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}_{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".strip(
+            "_"
+        )
+    return name
+
+
+def _trusting(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError(f"--mqtt-ca {ca}: cannot be used ({error}); give a PEM file of certificates.") from error

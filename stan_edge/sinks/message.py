@@ -1,0 +1,43 @@
+"""What other systems are told of an event, and the ids by which they know a repetition."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from stan_edge.records import Event
+
+
+@dataclass(frozen=True)
+class Message:
+    """One phase of an event, ready to send."""
+
+    key: str
+    """No other message has it, in no other run: whoever receives it twice may drop the second."""
+    body: bytes
+    """A JSON object."""
+    spare: bool
+    """An update: the first to go when there is no room."""
+
+
+class EventMessages:
+    """Makes a message of each phase of the events of one camera."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, int] = {}  # phases, by event
+
+    def of(self, event: Event, at: str) -> Message:
+        """The next message about an event.
+
+        Args:
+            at: the time of day at which it was seen.
+        """
+        sequence = self._told.pop(event.event, 0)
+        if event.phase != "end":
+            self._told[event.event] = sequence + 1
+        body = event.to_json() | {"sequence": sequence, "at": at}
+        return Message(
+            key=f"{event.id}-{sequence}",
+            body=json.dumps(body, allow_nan=False).encode(),
+            spare=event.phase == "update",
+        )

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.message import Message as Headers
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto
+from stan_edge.records import Event, FrameScore, Phase, Start, WindowResult
+
+CAMERA = "camera 0"
+START = Start(
+    camera=CAMERA,
+    model="tiny",
+    model_digest="d1gest",
+    backend="onnxruntime",
+    precision="f32",
+    fallback=False,
+    method="gradcam",
+    view="blend",
+    calibrated=True,
+    run="run",
+    live=True,
+    hop_s=0.2,
+    explain_class=None,
+    crop=None,
+    person=True,
+)
+
+
+def an_event(number: int, phase: Phase = "start", label: str = "falling", run: str = "run") -> Event:
+    frames = (FrameScore(3.4, 102, 0.9, True),)
+    return Event(CAMERA, number, phase, label, 3.1, 4.9, 0.97, frames, id=f"{run}-{number}")
+
+
+def a_window(number: int, label: str | None = "background", reason: str | None = None) -> WindowResult:
+    probabilities = None if label is None else {label: 0.93}
+    frames = (FrameScore(number / 5, number * 5, None, False),)
+    valid, probability = label is not None, None if label is None else 0.93
+    return WindowResult(
+        CAMERA,
+        number,
+        number / 5,
+        number / 5 + 2,
+        valid,
+        reason,
+        label,
+        probability,
+        probabilities,
+        frames,
+        "tracked",
+        60,
+    )
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers as its plan says, and then with 204; keeps every request."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.plan: list[int | dict[str, Any] | None] = []
+        """Statuses; a dictionary also has headers; None hangs up without an answer."""
+        self.asked: list[tuple[str, Headers, bytes, float]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hooks/t0ken?room=3"
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, _, body, _ in self.asked]
+
+    def wait(self, requests: int, timeout_s: float = 15) -> None:
+        until_s = time.monotonic() + timeout_s
+        while len(self.asked) < requests:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{len(self.asked)} requests came, not {requests}")
+            time.sleep(0.01)
+
+    def handle_error(self, *_: object) -> None: ...
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = self.server.plan.pop(0) if self.server.plan else 204
+        self.server.asked.append((self.path, self.headers, body, time.monotonic()))
+        if answer is None:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        told = answer if isinstance(answer, dict) else {"status": answer}
+        self.send_response(told["status"])
+        for name, value in told.items():
+            if name != "status":
+                self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What a sink says."""
+    return []
+
+
+@pytest.fixture
+def broker_at(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts real brokers, with lines for their configuration."""
+    if PROGRAM is None:
+        pytest.skip("mosquitto is not installed (Debian: apt install mosquitto)")
+    started: list[Mosquitto] = []
+
+    def start(*settings: str, anonymous: bool = True) -> Mosquitto:
+        started.append(Mosquitto(tmp_path / f"mosquitto-{len(started)}", *settings, anonymous=anonymous))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for mosquitto in started:
+        mosquitto.stop()
+
+
+@pytest.fixture
+def mosquitto(broker_at: Callable[..., Mosquitto]) -> Mosquitto:
+    return broker_at()
+
+
+@pytest.fixture
+def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
+    listening = Listener(mosquitto.port)
+    yield listening
+    listening.close()
