@@ -12,16 +12,16 @@ from stan_edge.bundle import Bundle
 from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import PREDICTED, Explainer, Explanation
 from stan_edge.person import Tracker
-from stan_edge.records import End, Record, Start
+from stan_edge.records import End, Record, Start, Status
 from stan_edge.sinks import Sink
-from stan_edge.sources import Frame, Reader, Source
+from stan_edge.sources import SYSTEM_CLOCK, Clock, Feed, Frame, Reader
 from stan_edge.stream import Stream
 from stan_edge.windows import Window
 
 MAX_READ_AHEAD_FRAMES = 120
-"""A live reader keeps at most this much; what inference cannot follow is dropped and counted."""
+"""A live reader keeps at most this much, and `MAX_BYTES`; what inference cannot follow is dropped and counted."""
 POLL_S = 0.2
-"""How often a quiet live source is interrupted to see whether the user wants to stop."""
+"""How often a quiet live source is interrupted to see whether the user wants to stop, and whether events end."""
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Runtime:
 
     Args:
         asked: the class that every window explains; None: its own label.
+        clock: what a live source and its delays are measured by.
         stages: receives the time of each stage when given.
     """
 
@@ -56,6 +57,7 @@ class Runtime:
         hop_s: float | None = None,
         asked: str | None = None,
         stop: threading.Event | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         stages: StageTimes | None = None,
     ) -> None:
         self._bundle = bundle
@@ -66,9 +68,10 @@ class Runtime:
         self._asked = asked
         self._class_index = PREDICTED if asked is None else bundle.contract.classes.index(asked)
         self._stop = stop or threading.Event()
+        self._clock = clock
         self._stages = stages
 
-    def run(self, source: Source, tracker: Tracker | None) -> End:
+    def run(self, source: Feed, tracker: Tracker | None) -> End:
         """Process a source to its end. What was taken from it is finished and written, also on `stop` and when
         the source fails on the way (then `failed` is set). The source is closed.
 
@@ -78,7 +81,7 @@ class Runtime:
         Raises:
             StanEdgeError: the source gave no frame at all and nothing has been written, or a sink cannot write.
         """
-        reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
+        reader = Reader(source, MAX_READ_AHEAD_FRAMES, clock=self._clock) if source.live else None
         try:
             return self._run(source, reader, tracker)
         except BaseException:
@@ -86,38 +89,56 @@ class Runtime:
                 sink.discard()
             raise
         finally:
-            (reader or source).close()  # last: a stalled camera takes seconds to let go
+            (reader or source).close()
 
-    def _run(self, source: Source, reader: Reader | None, tracker: Tracker | None) -> End:
+    def _run(self, source: Feed, reader: Reader | None, tracker: Tracker | None) -> End:
         contract, method = self._bundle.contract, self._explainer.method
         stream = Stream(source.name, contract, method, self._hop_s, tracker, source.live, self._asked)
         failure: StanEdgeError | None = None
-        frames = 0
-        while True:
+        started = silent = False
+        frames = damaged = 0
+        while not self._stop.is_set():
             try:
-                frame = self._next(source, reader)
+                item = reader.get(POLL_S) if reader else source.read()
+                # the second `get` raises if the source has failed since the first one gave up
+                if item is None and (reader is None or (reader.ended and (item := reader.get(0)) is None)):
+                    break
             except StanEdgeError as error:
                 if frames == 0:
                     raise
                 failure = error
                 break
-            if frame is None:
-                break
-            if frames == 0:
-                self._record(self._start(source))
-            frames += 1
             anchor_s = reader.anchor_s if reader else None
-            arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
-            self._feed(stream, frame, arrived_s, live=source.live)
-        if frames == 0:
+            if item is None:
+                if silent and anchor_s is not None:
+                    for event in stream.pass_time(self._clock.now_s() - anchor_s):
+                        self._record(event)
+                continue
+            if not started:
+                self._record(self._start(source))
+                started = True
+            if isinstance(item, Status):
+                silent = item.state != "online"
+                self._record(item)
+                continue
+            frames += 1
+            damaged += item.damaged
+            arrived_s = self._clock.now_s() if anchor_s is None else anchor_s + item.t_capture_s
+            self._feed(stream, item, arrived_s, live=source.live)
+        if not started:
             self._record(self._start(source))
         self._finish(stream)
+        lost = {
+            "slow": reader.dropped if reader else 0,
+            "duplicate": reader.duplicates if reader else 0,
+            "damaged": damaged,
+        }
         end = End(
             camera=source.name,
             reason=str(failure) if failure else "stopped" if self._stop.is_set() else "end_of_stream",
             frames=frames,
             windows=stream.counts,
-            dropped={"slow": reader.dropped} if reader and reader.dropped else {},
+            dropped={cause: count for cause, count in lost.items() if count},
             failed=failure is not None,
         )
         self._record(end)
@@ -125,19 +146,9 @@ class Runtime:
             sink.close()
         return end
 
-    def _next(self, source: Source, reader: Reader | None) -> Frame | None:
-        """The next frame; None at the end of the stream or when the user wants to stop."""
-        while not self._stop.is_set():
-            frame = reader.get(POLL_S) if reader else source.read()
-            if frame is not None or reader is None:
-                return frame
-            if reader.ended:
-                return reader.get(0)  # raises if the source failed after the wait above
-        return None
-
     def _finish(self, stream: Stream) -> None:
         for window in stream.finish_windows():
-            self._window(stream, window, time.monotonic(), shed=False)
+            self._window(stream, window, self._clock.now_s(), shed=False)
         final, events = stream.finish()
         for sink in self._sinks:
             sink.timeline(final)
@@ -153,7 +164,7 @@ class Runtime:
             sink.frame(frame, region)
         for window in windows:
             # a live window that is already a hop late is shed: the next one is due and shows the same frames
-            late_s = time.monotonic() - arrived_s
+            late_s = self._clock.now_s() - arrived_s
             self._window(stream, window, arrived_s, shed=live and late_s > self._hop_s)
 
     def _window(self, stream: Stream, window: Window, arrived_s: float, *, shed: bool) -> None:
@@ -168,7 +179,7 @@ class Runtime:
                 self._stages.view_ms.append((t1 - t0) * 1e3)
                 self._stages.explain_ms.append((t2 - t1) * 1e3)
         t3 = time.perf_counter()
-        step = stream.conclude(window, explanation, (time.monotonic() - arrived_s) * 1e3)
+        step = stream.conclude(window, explanation, (self._clock.now_s() - arrived_s) * 1e3)
         self._record(step.result)
         if explanation is not None:
             for sink in self._sinks:
@@ -184,7 +195,7 @@ class Runtime:
         for sink in self._sinks:
             sink.record(record)
 
-    def _start(self, source: Source) -> Start:
+    def _start(self, source: Feed) -> Start:
         contract = self._bundle.contract
         return Start(
             camera=source.name,
