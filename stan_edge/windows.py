@@ -199,21 +199,21 @@ class Windower:
         return None
 
     def _is_frozen(self, samples: tuple[Sample, ...]) -> bool:
-        """A picture stayed for `FREEZE_S`, or there are as few as a camera that is too slow delivers.
+        """A picture stayed for `FREEZE_S`, or there are no more of them than from a camera that is too slow.
 
         The latter is a camera that fills the gaps with copies: they are no pictures of the room at their time. Every
         eighth pixel is compared.
         """
-        pictures, since_s = 1, samples[0].frame.t_capture_s
+        changes, since_s = 0, samples[0].frame.t_capture_s
         for before, after in itertools.pairwise(samples):
             t_s = after.frame.t_capture_s
             if not np.array_equal(before.thinned, after.thinned):
                 if t_s - since_s >= FREEZE_S:
                     return True
-                pictures += 1
+                changes += 1
                 since_s = t_s
         stayed_s = samples[-1].frame.t_capture_s - since_s
-        return stayed_s >= FREEZE_S or pictures < int(self._spec.window_s / (2 * MAX_SHIFT_S))
+        return stayed_s >= FREEZE_S or changes < int(self._spec.window_s / (2 * MAX_SHIFT_S))
 
 
 def hop_ticks(spec: InputSpec, hop_s: float) -> int:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stan_edge.records import End, Event, FrameScore, Start, WindowCounts, WindowResult, to_line
+from stan_edge.records import End, Event, FrameScore, Start, Status, WindowCounts, WindowResult, to_line
 
 START = Start("cam", "stan-t", "sha256:00", "openvino", "f32", False, "vanilla", "blend", True)
 WINDOW = WindowResult(
@@ -25,6 +25,7 @@ INVALID = WindowResult(
     "cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1
 )
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
+STATUS = Status("cam", "lost", "cam cannot be reached.", 3, 12.345678)
 END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
 
 
@@ -45,6 +46,17 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "method": "vanilla",
                 "view": "blend",
                 "calibrated": True,
+            },
+        ),
+        (
+            STATUS,
+            {
+                "type": "status",
+                "camera": "cam",
+                "state": "lost",
+                "reason": "cam cannot be reached.",
+                "attempt": 3,
+                "t_s": 12.3457,
             },
         ),
         (
@@ -114,7 +126,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
             },
         ),
     ],
-    ids=["start", "window", "invalid window", "event", "end"],
+    ids=["start", "status", "window", "invalid window", "event", "end"],
 )
 def test_a_record_is_this_json_and_nothing_else(record: object, expected: dict[str, object]) -> None:
     line = to_line(record)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,14 +20,18 @@ from stan_edge.errors import (
     SourceConnectError,
     SourceDecodeError,
     SourceError,
+    SourceNotFoundError,
 )
 from stan_edge.sources import (
     Camera,
+    camera_name,
     is_camera,
     open_source,
 )
 from stan_edge.sources.address import connect_failure, printable_address
 from tests.stan_edge.sources.conftest import iter_frames, write_video
+
+CRLF = b"\r\n\r\n"
 
 
 def test_a_camera_that_is_not_there_lists_those_that_are() -> None:
@@ -95,3 +103,83 @@ def test_credentials_are_never_printed(user: str, password: str) -> None:
 def test_an_address_without_credentials_stays_readable() -> None:
     url = "rtsp://10.0.0.8:554/cam/realmonitor?channel=1&subtype=0"
     assert printable_address(url) == url
+
+
+class Spoilt:
+    """A real capture of a file in which pictures cannot be decoded from time to time."""
+
+    def __init__(self, capture: cv2.VideoCapture, fails: Callable[[int], bool]) -> None:
+        self._capture, self._fails, self._count = capture, fails, -1
+        self.isOpened, self.release, self.set = capture.isOpened, capture.release, capture.set
+
+    def grab(self) -> bool:
+        self._count += 1
+        return self._capture.grab()
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        return (False, None) if self._fails(self._count) else self._capture.retrieve()
+
+
+def spoilt_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> Camera:
+    capture = cv2.VideoCapture(str(write_video(tmp_path / "a.avi", 10, codec="MJPG")))
+    monkeypatch.setattr(Camera, "_open_device", lambda *_: Spoilt(capture, fails))
+    return Camera("0", read_timeout_s=0.2)
+
+
+def test_a_picture_that_cannot_be_decoded_is_marked_and_shows_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = spoilt_camera(tmp_path, monkeypatch, lambda k: k in (0, 4, 5))
+    frames = []
+    with pytest.raises(SourceDecodeError, match="ended"):
+        for frame in iter_frames(camera):
+            frames.append(frame)
+    assert [frame.index for frame in frames] == list(range(1, 10))  # the very first one has none before it
+    assert [frame.index for frame in frames if frame.damaged] == [4, 5]
+    assert frames[3].image is frames[2].image
+    assert not np.array_equal(frames[5].image, frames[2].image)
+
+
+def test_pictures_that_can_never_be_decoded_are_an_error_of_the_codec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = spoilt_camera(tmp_path, monkeypatch, lambda _: not time.sleep(0.05))
+    with pytest.raises(SourceDecodeError, match="choose another codec"):
+        camera.read()
+
+
+@pytest.mark.parametrize("spec", ["gst:v4l2src device=/dev/video0", "videotestsrc ! videoconvert ! appsink"])
+def test_a_pipeline_is_refused_in_one_sentence_where_opencv_has_no_gstreamer(spec: str) -> None:
+    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        pytest.skip("this OpenCV has GStreamer")
+    assert is_camera(spec)
+    with pytest.raises(ConfigError, match=r"needs GStreamer .* built without it"):
+        open_source(spec)
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "gst:rtspsrc location=rtsp://eve:7Zecret@10.0.0.8/live ! decodebin",
+        'rtspsrc user-id="eve" user-pw = "7Zecret and more" location=rtsp://10.0.0.8/ ! decodebin',
+    ],
+)
+def test_the_name_of_a_pipeline_holds_no_credentials(pipeline: str) -> None:
+    name = camera_name(pipeline)
+    assert name.startswith("gst:rtspsrc ") and name.endswith("! decodebin")
+    for secret in ("7Zecret", "eve", "more"):
+        assert secret not in name
+
+
+def test_a_camera_has_its_name_before_it_is_opened() -> None:
+    assert camera_name("0") == "camera 0"
+    assert camera_name("/dev/video0") == "/dev/video0"
+    assert camera_name("rtsp://eve:7Zecret@10.0.0.8/live") == "rtsp://***@10.0.0.8/live"
+
+
+def test_a_path_that_is_not_there_is_told_from_a_camera_that_is_not_there() -> None:
+    for status in (b"404 Not Found", b"454 Session Not Found"):
+        error = connect_failure(f"rtsp://127.0.0.1:{serve_once(b'RTSP/1.0 ' + status + CRLF)}/live")
+        assert isinstance(error, SourceNotFoundError)
+    error = connect_failure(f"rtsp://127.0.0.1:{serve_once(b'RTSP/1.0 503 Busy' + CRLF)}/live")
+    assert type(error) is SourceConnectError and "503 Busy" in str(error)
