@@ -6,6 +6,7 @@ import base64
 import socket
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
@@ -68,7 +69,8 @@ class MjpegCamera:
         server, self._server = self._server, None
         server.shutdown()
         while self._sockets:
-            self._sockets.pop().shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # whoever watched has hung up already
+                self._sockets.pop().shutdown(socket.SHUT_RDWR)
         server.server_close()
 
     def close(self) -> None:
