@@ -4,6 +4,7 @@ StanEdgeError                exit code
 |-- ConfigError                  2      a flag, a configuration, or an extra that is not installed
 |-- SourceError                  2      a camera or a file; 1 once frames have flowed
 |   |-- SourceConnectError
+|   |   `-- SourceNotFoundError
 |   |-- SourceAuthError
 |   |-- SourceStalledError
 |   `-- SourceDecodeError
@@ -37,6 +38,10 @@ class SourceError(StanEdgeError):
 
 class SourceConnectError(SourceError):
     """The camera, file or address cannot be opened."""
+
+
+class SourceNotFoundError(SourceConnectError):
+    """There is no such camera, file or path."""
 
 
 class SourceAuthError(SourceError):

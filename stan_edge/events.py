@@ -91,8 +91,12 @@ class EventDetector:
             events += self._advance(candidate, probability, result.t_end_s)
         return events
 
+    def pass_time(self, now_s: float) -> list[Event]:
+        """Nothing has come for a while; ends what has not been seen for long enough."""
+        return [event for candidate in list(self._active.values()) for event in self._advance(candidate, None, now_s)]
+
     def finish(self, final: list[TimelineFrame]) -> list[Event]:
-        """End what is still going on when the stream ends; `final` is the rest of the timeline."""
+        """End what is still going on when the stream ends or breaks; `final` is the rest of the timeline."""
         for label, candidate in self._active.items():
             candidate.note(_finished(final, label), self._thresholds[label])
         ended = [self._event(c, "end") for c in self._active.values() if c.announced_s is not None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["start", "update", "end"]
+State = Literal["connecting", "online", "stalled", "lost"]
 SCHEMA = 1
 
 
@@ -39,6 +40,24 @@ class Start:
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "start", "schema": SCHEMA, **self.__dict__}
+
+
+@dataclass(frozen=True)
+class Status:
+    """A camera's connection has changed."""
+
+    camera: str
+    state: State
+    """`connecting`: still not there, for another reason than before; `stalled`: open, but no frame for a while;
+    `lost`: the connection broke, and is made again for ever."""
+    reason: str | None
+    attempt: int
+    """How often it has been opened since it was lost, or since the start."""
+    t_s: float
+    """Seconds since the first frame; 0 before it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "status", **self.__dict__, "t_s": round(self.t_s, 4)}
 
 
 @dataclass(frozen=True)
@@ -155,7 +174,7 @@ class End:
     frames: int
     windows: WindowCounts
     dropped: dict[str, int] = field(default_factory=dict)
-    """Frames lost, by cause."""
+    """Pictures lost, by cause: `slow` (nobody took them in time), `duplicate` (the same frame again), `damaged`."""
     failed: bool = False
     """The source failed; `reason` says how."""
 
@@ -170,7 +189,7 @@ class End:
         }
 
 
-Record = Start | WindowResult | Event | End
+Record = Start | Status | WindowResult | Event | End
 
 
 def to_line(record: Record, at: str | None = None, *, fallback: bool = False) -> str:

@@ -16,16 +16,16 @@ from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import PREDICTED, Explainer, Explanation
 from stan_edge.journal.writer import Journal
 from stan_edge.person import Tracker
-from stan_edge.records import End, Event, Record, Start
+from stan_edge.records import End, Event, Record, Start, Status
 from stan_edge.sinks import Sink
-from stan_edge.sources import CroppedSource, Frame, Reader, Source
+from stan_edge.sources import SYSTEM_CLOCK, Clock, CroppedSource, Feed, Frame, Reader, Reconnecting
 from stan_edge.stream import Stream
 from stan_edge.windows import Window
 
 MAX_READ_AHEAD_FRAMES = 120
-"""A live reader keeps at most this much; what inference cannot follow is dropped and counted."""
+"""A live reader keeps at most this much, and `MAX_BYTES`; what inference cannot follow is dropped and counted."""
 POLL_S = 0.2
-"""How often a quiet live source is interrupted to see whether the user wants to stop."""
+"""How often a quiet live source is interrupted to see whether the user wants to stop, and whether events end."""
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Runtime:
         asked: the class that every window explains; None: its own label.
         journal: is told of every record before any sink, and an alarm is on disk when it returns. It is no sink, so
             that it cannot come after one.
+        clock: what a live source and its delays are measured by.
         stages: receives the time of each stage when given.
     """
 
@@ -63,6 +64,7 @@ class Runtime:
         asked: str | None = None,
         journal: Journal | None = None,
         stop: threading.Event | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         stages: StageTimes | None = None,
     ) -> None:
         self._bundle = bundle
@@ -75,9 +77,10 @@ class Runtime:
         self._journal = journal
         self._run_id = ""
         self._stop = stop or threading.Event()
+        self._clock = clock
         self._stages = stages
 
-    def run(self, source: Source, tracker: Tracker | None) -> End:
+    def run(self, source: Feed, tracker: Tracker | None) -> End:
         """Process a source to its end. What was taken from it is finished and written, also on `stop` and when
         the source fails on the way (then `failed` is set). The source is closed.
 
@@ -87,7 +90,7 @@ class Runtime:
         Raises:
             StanEdgeError: the source gave no frame at all and nothing has been written, or a sink cannot write.
         """
-        reader = Reader(source, MAX_READ_AHEAD_FRAMES) if source.live else None
+        reader = Reader(source, MAX_READ_AHEAD_FRAMES, clock=self._clock) if source.live else None
         try:
             return self._run(source, reader, tracker)
         except BaseException:
@@ -95,30 +98,45 @@ class Runtime:
                 sink.discard()
             raise
         finally:
-            (reader or source).close()  # last: a stalled camera takes seconds to let go
+            (reader or source).close()
 
-    def _run(self, source: Source, reader: Reader | None, tracker: Tracker | None) -> End:
+    def _run(self, source: Feed, reader: Reader | None, tracker: Tracker | None) -> End:
         contract, method = self._bundle.contract, self._explainer.method
         stream = Stream(source.name, contract, method, self._hop_s, tracker, source.live, self._asked)
         failure: StanEdgeError | None = None
-        frames = 0
-        while True:
+        started = silent = False
+        frames = damaged = 0
+        while not self._stop.is_set():
+            for sink in self._sinks:
+                sink.turn(_dropped(reader, damaged))
             try:
-                frame = self._next(source, reader)
+                item = reader.get(POLL_S) if reader else source.read()
+                # the second `get` raises if the source has failed since the first one gave up
+                if item is None and (reader is None or (reader.ended and (item := reader.get(0)) is None)):
+                    break
             except StanEdgeError as error:
                 if frames == 0:
                     raise
                 failure = error
                 break
-            if frame is None:
-                break
-            if frames == 0:
-                self._record(self._start(source, tracker, frame))
-            frames += 1
             anchor_s = reader.anchor_s if reader else None
-            arrived_s = time.monotonic() if anchor_s is None else anchor_s + frame.t_capture_s
-            self._feed(stream, frame, arrived_s, live=source.live)
-        if frames == 0:
+            if item is None:
+                if silent and anchor_s is not None:
+                    for event in stream.pass_time(self._clock.now_s() - anchor_s):
+                        self._record(event)
+                continue
+            if not started:
+                self._record(self._start(source, tracker, item))
+                started = True
+            if isinstance(item, Status):
+                silent = item.state != "online"
+                self._record(item)
+                continue
+            frames += 1
+            damaged += item.damaged
+            arrived_s = self._clock.now_s() if anchor_s is None else anchor_s + item.t_capture_s
+            self._feed(stream, item, arrived_s, live=source.live)
+        if not started:
             self._record(self._start(source, tracker, None))
         self._finish(stream)
         end = End(
@@ -126,7 +144,7 @@ class Runtime:
             reason=str(failure) if failure else "stopped" if self._stop.is_set() else "end_of_stream",
             frames=frames,
             windows=stream.counts,
-            dropped=_dropped(reader),
+            dropped=_dropped(reader, damaged),
             failed=failure is not None,
         )
         self._record(end)
@@ -134,21 +152,9 @@ class Runtime:
             sink.close()
         return end
 
-    def _next(self, source: Source, reader: Reader | None) -> Frame | None:
-        """The next frame; None at the end of the stream or when the user wants to stop."""
-        while not self._stop.is_set():
-            for sink in self._sinks:
-                sink.turn(_dropped(reader))
-            frame = reader.get(POLL_S) if reader else source.read()
-            if frame is not None or reader is None:
-                return frame
-            if reader.ended:
-                return reader.get(0)  # raises if the source failed after the wait above
-        return None
-
     def _finish(self, stream: Stream) -> None:
         for window in stream.finish_windows():
-            self._window(stream, window, time.monotonic(), shed=False)
+            self._window(stream, window, self._clock.now_s(), shed=False)
         final, events = stream.finish()
         for sink in self._sinks:
             sink.timeline(final)
@@ -164,7 +170,7 @@ class Runtime:
             sink.frame(frame, region)
         for window in windows:
             # a live window that is already a hop late is shed: the next one is due and shows the same frames
-            late_s = time.monotonic() - arrived_s
+            late_s = self._clock.now_s() - arrived_s
             self._window(stream, window, arrived_s, shed=live and late_s > self._hop_s)
 
     def _window(self, stream: Stream, window: Window, arrived_s: float, *, shed: bool) -> None:
@@ -179,7 +185,7 @@ class Runtime:
                 self._stages.view_ms.append((t1 - t0) * 1e3)
                 self._stages.explain_ms.append((t2 - t1) * 1e3)
         t3 = time.perf_counter()
-        step = stream.conclude(window, explanation, (time.monotonic() - arrived_s) * 1e3)
+        step = stream.conclude(window, explanation, (self._clock.now_s() - arrived_s) * 1e3)
         self._record(step.result)
         if explanation is not None:
             for sink in self._sinks:
@@ -199,7 +205,7 @@ class Runtime:
         for sink in self._sinks:
             sink.record(record)
 
-    def _start(self, source: Source, tracker: Tracker | None, first: Frame | None) -> Start:
+    def _start(self, source: Feed, tracker: Tracker | None, first: Frame | Status | None) -> Start:
         contract = self._bundle.contract
         start = Start(
             camera=source.name,
@@ -215,20 +221,24 @@ class Runtime:
             live=source.live,
             hop_s=self._hop_s,
             explain_class=self._asked,
-            crop=str(source.crop) if isinstance(source, CroppedSource) else None,
+            crop=str(source.crop) if isinstance(source, CroppedSource | Reconnecting) and source.crop else None,
             person=tracker is not None,
         )
         self._run_id = uuid.uuid4().hex if source.live else _recording_id(start, first)
         return replace(start, run=self._run_id)
 
 
-def _recording_id(start: Start, first: Frame | None) -> str:
+def _recording_id(start: Start, first: Frame | Status | None) -> str:
     """The same whenever a recording is run in the same way: who goes by the ids of events takes each once."""
     digest = hashlib.sha256(json.dumps(start.to_json()).encode())
-    if first is not None:
+    if isinstance(first, Frame):
         digest.update(first.image.tobytes())
     return digest.hexdigest()[:32]
 
 
-def _dropped(reader: Reader | None) -> dict[str, int]:
-    return {"slow": reader.dropped} if reader and reader.dropped else {}
+def _dropped(reader: Reader | None, damaged: int) -> dict[str, int]:
+    """Frames that were lost so far, by cause."""
+    lost = {"damaged": damaged}
+    if reader is not None:
+        lost |= {"slow": reader.dropped, "duplicate": reader.duplicates}
+    return {cause: count for cause, count in lost.items() if count}

@@ -91,7 +91,15 @@ class Stream:
         result = self._result(window, explanation, latency_ms)
         self._count(window, explanation)
         final = self._timeline.add(result)
+        if window.breaks:
+            final += self._timeline.finish()
+            return Step(result, final, self._events.finish(final))
         return Step(result, final, self._events.add(result, final, self._timeline.provisional))
+
+    def pass_time(self, now_s: float) -> list[Event]:
+        """Tell a camera's stream that it is now `now_s` and that nothing has come for a while: an event does not stay
+        open until the camera is back."""
+        return self._events.pass_time(now_s)
 
     def finish_windows(self) -> list[Window]:
         """Windows still due at the end of the stream."""
@@ -114,7 +122,7 @@ class Stream:
             probability=None,
             probabilities=None,
             frames=tuple(FrameScore(s.frame.t_capture_s, s.frame.index, None, False) for s in window.samples),
-            person=window.samples[-1].region.state,
+            person=window.samples[-1].region.state if window.samples else "none",
             latency_ms=latency_ms,
             asked=self._asked,
         )

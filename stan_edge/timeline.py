@@ -60,9 +60,8 @@ class Timeline:
 
     def add(self, result: WindowResult) -> list[TimelineFrame]:
         """Take the next window (in order, also when not valid); returns the frames that are final now."""
-        overlap = max(len(result.frames) - self._hop_ticks, 0) if self._open else 0
         # frames left open by the last window are the first ones of this window
-        self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[overlap:])
+        self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[len(self._open) :])
         if result.valid and result.label is not None and result.probabilities is not None:
             says_nothing = result.label == self._background
             label = result.label if says_nothing else result.explained or result.label
@@ -78,7 +77,7 @@ class Timeline:
         return [FrameScore(tick.t_s, tick.index, tick.importance(label), False) for tick in self._open]
 
     def finish(self) -> list[TimelineFrame]:
-        """The rest, at the end of the stream."""
+        """The rest, at the end of the stream or where it breaks."""
         return [self._pop() for _ in range(len(self._open))]
 
     def _pop(self) -> TimelineFrame:

@@ -7,6 +7,7 @@ the tick, so that overlapping windows hold the very same frames and each frame i
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,16 +56,24 @@ class Window:
     t_start_s: float
     t_end_s: float
     samples: tuple[Sample, ...]
+    """One for each tick; fewer where the stream broke."""
     reason: str | None
-    """Why the window must not be believed (gap, resized, black, frozen); None for a valid one."""
+    """Why the window must not be believed (gap, reconnect, clock, damaged, resized, black, frozen); None for a valid
+    one."""
+    breaks: bool = False
+    """The stream broke in it: nothing before it goes on after it."""
 
 
 class Sampler:
-    """Picks for every tick the frame closest to it, as soon as no later frame can be closer."""
+    """Picks for every tick the frame closest to it, as soon as no later frame can be closer.
 
-    def __init__(self, tick_s: float) -> None:
+    Args:
+        from_s: ticks before this time are left out.
+    """
+
+    def __init__(self, tick_s: float, from_s: float = 0.0) -> None:
         self._tick_s = tick_s
-        self._next_tick = 0
+        self._next_tick = math.ceil(from_s / tick_s - 1e-6)
         self._previous: tuple[Frame, Region] | None = None
 
     def feed(self, frame: Frame, region: Region) -> list[Sample]:
@@ -95,6 +104,9 @@ class Sampler:
 class Windower:
     """Turns frames into windows.
 
+    Where the stream breaks (a new segment, or nothing for longer than a window) the window that was due is given up
+    and sampling starts anew: no window spans a break, and an hour of silence costs one window, not 18,000.
+
     Args:
         spec: the model's input; gives window length and tick.
         hop_s: distance between window starts.
@@ -107,11 +119,19 @@ class Windower:
         self._live = live
         self._sampler = Sampler(spec.tick_s)
         self._samples: deque[Sample] = deque(maxlen=spec.frames)
+        self._first_tick = 0  # since the last break
+        self._last: Frame | None = None
         self._number = 0
 
     def feed(self, frame: Frame, region: Region) -> list[Window]:
         """Take a frame (in order of capture) and the region known at that time; returns windows now due."""
-        return self._take(self._sampler.feed(frame, region))
+        broken = []
+        why = self._break(frame)
+        if why is not None:
+            broken = self._give_up(why)
+            self._sampler = Sampler(self._spec.tick_s, frame.t_capture_s)
+        self._last = frame
+        return broken + self._take(self._sampler.feed(frame, region))
 
     def finish(self) -> list[Window]:
         """Windows still due at the end of a stream.
@@ -125,33 +145,75 @@ class Windower:
             windows = self._take([Sample(tick, last.frame, last.region, 0.0) for tick in missing])
         return windows
 
+    def _break(self, frame: Frame) -> str | None:
+        last = self._last
+        if last is None:
+            return None
+        if frame.segment.number != last.segment.number:
+            return frame.segment.began
+        return "gap" if frame.t_capture_s - last.t_capture_s > self._spec.window_s else None
+
+    def _give_up(self, reason: str) -> list[Window]:
+        """The window that was due next, as far as it got, if anything was sampled since the last break."""
+        if not self._samples:
+            return []
+        newest = self._samples[-1].tick
+        behind = max(newest - self._spec.frames + 1, self._first_tick - 1)  # the last window that was due started here
+        start_tick = (behind // self.hop_ticks + 1) * self.hop_ticks
+        samples = tuple(sample for sample in self._samples if sample.tick >= start_tick)
+        self._samples.clear()
+        return [self._window(start_tick, samples, reason, breaks=True)]
+
     def _take(self, samples: list[Sample]) -> list[Window]:
         windows = []
         for sample in samples:
+            if not self._samples:
+                self._first_tick = sample.tick
             self._samples.append(sample)
             start_tick = sample.tick - self._spec.frames + 1
-            if start_tick >= 0 and start_tick % self.hop_ticks == 0:
-                windows.append(self._window(start_tick))
+            if start_tick >= self._first_tick and start_tick % self.hop_ticks == 0:
+                taken = tuple(self._samples)
+                windows.append(self._window(start_tick, taken, self._reason(taken)))
         return windows
 
-    def _window(self, start_tick: int) -> Window:
-        samples = tuple(self._samples)
+    def _window(
+        self, start_tick: int, samples: tuple[Sample, ...], reason: str | None, *, breaks: bool = False
+    ) -> Window:
         start_s = start_tick * self._spec.tick_s
-        window = Window(self._number, start_s, start_s + self._spec.window_s, samples, self._reason(samples))
+        window = Window(self._number, start_s, start_s + self._spec.window_s, samples, reason, breaks)
         self._number += 1
         return window
 
     def _reason(self, samples: tuple[Sample, ...]) -> str | None:
         if max(sample.shift_s for sample in samples) > MAX_SHIFT_S:
             return "gap"
+        if any(sample.frame.damaged for sample in samples):
+            return "damaged"
         if len({sample.frame.image.shape for sample in samples}) > 1:
             return "resized"
         if self._live:
             if any(sample.is_black for sample in samples):
                 return "black"
-            if _longest_freeze_s(samples) >= FREEZE_S:
+            if self._is_frozen(samples):
                 return "frozen"
         return None
+
+    def _is_frozen(self, samples: tuple[Sample, ...]) -> bool:
+        """A picture stayed for `FREEZE_S`, or there are no more of them than from a camera that is too slow.
+
+        The latter is a camera that fills the gaps with copies: they are no pictures of the room at their time. Every
+        eighth pixel is compared.
+        """
+        changes, since_s = 0, samples[0].frame.t_capture_s
+        for before, after in itertools.pairwise(samples):
+            t_s = after.frame.t_capture_s
+            if not np.array_equal(before.thinned, after.thinned):
+                if t_s - since_s >= FREEZE_S:
+                    return True
+                changes += 1
+                since_s = t_s
+        stayed_s = samples[-1].frame.t_capture_s - since_s
+        return stayed_s >= FREEZE_S or changes < int(self._spec.window_s / (2 * MAX_SHIFT_S))
 
 
 def hop_ticks(spec: InputSpec, hop_s: float) -> int:
@@ -166,14 +228,3 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
         raise ConfigError(
             f"--hop {hop_s:g}: must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s."
         ) from error
-
-
-def _longest_freeze_s(samples: tuple[Sample, ...]) -> float:
-    """Longest time over which different frames hold the same picture (every eighth pixel is compared)."""
-    longest_s = since_s = 0.0
-    for before, after in itertools.pairwise(samples):
-        step_s = after.frame.t_capture_s - before.frame.t_capture_s
-        same = np.array_equal(before.thinned, after.thinned)
-        since_s = since_s + step_s if same else 0.0
-        longest_s = max(longest_s, since_s)
-    return longest_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -40,13 +41,16 @@ from stan_edge.journal.retention import Retention
 if TYPE_CHECKING:
     from stan_edge.contract import Contract, Method
     from stan_edge.sinks import Sink
-    from stan_edge.sources import Source
+    from stan_edge.sources import Feed, Source
 
 FAILED = 1
 
 
 def command(
-    source: Annotated[str | None, typer.Argument(help="Video file, camera number, device path or URL.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Video file, folder of pictures, camera number, device path, URL or gst:PIPELINE."),
+    ] = None,
     camera: Annotated[str | None, typer.Option("--camera", help="The same as an option: --camera 0.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="The clip that ships inside (drawn, not filmed).")] = False,
     model: Model = None,
@@ -62,6 +66,12 @@ def command(
     hop_s: HopS = None,
     crop: CropText = None,
     person: Person = True,
+    fps: Annotated[
+        float | None, typer.Option("--fps", min=0.1, max=1000, help="Pictures a second of a folder of pictures.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a camera that is not there yet, instead of giving up at the start.")
+    ] = False,
     realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace, as a camera.")] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="Records as JSON lines on stdout.")] = False,
     save_video: Annotated[Path | None, typer.Option("--save-video", help="Annotated video (.mp4).")] = None,
@@ -111,7 +121,7 @@ def command(
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
     from stan_edge.runtime import Runtime
-    from stan_edge.sources import Crop, is_camera, open_source
+    from stan_edge.sources import Crop, Reconnecting, camera_name, is_camera, open_source
     from stan_edge.windows import hop_ticks
 
     bundle = open_bundle(model or shipped_bundle())
@@ -126,24 +136,38 @@ def command(
     with ExitStack() as stack:
 
         def opened() -> Source:
-            return stack.enter_context(closing(open_source(spec, crop=cropped, realtime=realtime)))
+            return open_source(spec, crop=cropped, realtime=realtime, fps=fps)
 
         # a wrong name is said before anything starts; a camera comes last, because unread it piles up old frames
-        file = None if is_camera(spec) else opened()
+        live = is_camera(spec)
+        seen: Feed = Reconnecting(camera_name(spec), opened, wait=wait, crop=cropped) if live else opened()
+        stack.enter_context(closing(seen))
         kept = stack.enter_context(closing(Journal(journal, Retention(journal_days, journal_mb)))) if journal else None
         _stop_on_signals(stop)
         engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
         explainer = Explainer(bundle, engine, chosen)
         require_parity(bundle, engine, explainer)
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
-        seen = file or opened()
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
         sinks += outlets.open(seen.name, contract, hop_s)
         runtime = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, journal=kept, stop=stop)
         end = runtime.run(seen, tracker)
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
-        raise typer.Exit(FAILED)
+    _leave(FAILED if end.failed else 0)
+
+
+def _leave(code: int) -> None:
+    """A thread that hangs in a native call, such as one that opens a camera, must not hold up the end: that call may
+    take ten seconds, and the interpreter may crash when it comes back to what has been taken down."""
+    from stan_edge.sources.reader import THREAD_PREFIX
+
+    if any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    if code:
+        raise typer.Exit(code)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

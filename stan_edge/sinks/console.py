@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stan_edge.contract import Contract, Method
-from stan_edge.records import End, Event, Record, Start, WindowResult
+from stan_edge.records import End, Event, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.timeline import TimelineFrame
 
@@ -29,6 +29,7 @@ class ConsoleView(Sink):
         self._thresholds = contract.methods[method].thresholds
         self._start: Start | None = None
         self._window: WindowResult | None = None
+        self._status: Status | None = None
         self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)
         self._events: deque[Event] = deque(maxlen=SHOWN_EVENTS)
         self._live = Live(console=console, refresh_per_second=10, get_renderable=self._draw, transient=True)
@@ -41,6 +42,9 @@ class ConsoleView(Sink):
                     self._live.start()
                 else:
                     self._console.print(self._headline(record), highlight=False)
+            case Status():
+                self._status = record
+                self._live.console.print(_status_line(record), highlight=False)
             case WindowResult():
                 self._window = record
             case Event():
@@ -81,7 +85,9 @@ class ConsoleView(Sink):
         parts: list[Text | Table] = []
         if self._start:
             parts.append(self._headline(self._start))
-        if self._window:
+        if self._status and self._status.state != "online":
+            parts.append(_status_line(self._status))
+        elif self._window:
             parts += [self._state(self._window), self._probabilities(self._window)]
         bar = Text("importance  ")
         for value, important in list(self._importance):  # drawn in another thread
@@ -113,6 +119,14 @@ class ConsoleView(Sink):
         for cause, number in end.dropped.items():
             text.append(f", {number} frames dropped ({cause})", "yellow")
         return text.append(f"; {end.reason.replace('_', ' ')}")
+
+
+def _status_line(status: Status) -> Text:
+    attempts = f" (attempt {status.attempt})" if status.attempt > 1 else ""
+    text = Text(
+        f"{status.t_s:7.1f} s  camera {status.state}{attempts}", "green" if status.state == "online" else "yellow"
+    )
+    return text.append(f": {status.reason}" if status.reason else "")
 
 
 def _event_line(event: Event) -> Text:

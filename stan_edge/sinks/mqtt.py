@@ -15,7 +15,7 @@ from uuid import uuid4
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stan_edge.records import End, Event, Record, Start, WindowResult, to_line
+from stan_edge.records import End, Event, Record, Start, Status, WindowResult, to_line
 from stan_edge.sinks.broker import Broker, topic_name
 from stan_edge.sinks.courier import Courier, Say, say
 from stan_edge.sinks.home_assistant import discovery
@@ -76,6 +76,7 @@ class Mqtt(Courier):
         self._state_told_s = self._window_told_s = self._refreshed_s = -REFRESH_S
         self._told: tuple[object, ...] = ()
         self._under_way: int | None = None  # paho's number of the outbox's first message
+        self._available = "online"  # the camera; without a connection the broker says offline
         self._connected = False
         self._trouble: str | None = None
         self._heard: deque[Callable[[], None]] = deque()  # paho's thread says, ours does
@@ -109,6 +110,10 @@ class Mqtt(Courier):
                 if record.label in self._alarms:
                     self._alarms[record.label] = "OFF" if record.phase == "end" else "ON"
                 self._tell_state(at_once=record.phase != "update")
+            case Status():
+                self._available = "online" if record.state == "online" else "offline"
+                if self._connected:
+                    self._tell("availability", self._available)
             case End():
                 self._end = record
                 self._tell_state(at_once=True)
@@ -124,7 +129,7 @@ class Mqtt(Courier):
         now_s = time.monotonic()
         if now_s - self._refreshed_s >= REFRESH_S:
             # the will of an older connection may be executed after this one began, and say that we are gone
-            self._tell("availability", "online")
+            self._tell("availability", self._available)
             self._refreshed_s = now_s
         return REFRESH_S
 

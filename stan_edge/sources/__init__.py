@@ -4,31 +4,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stan_edge.errors import ConfigError
+from stan_edge.sources.address import camera_name, is_pipeline
 from stan_edge.sources.camera import Camera
+from stan_edge.sources.clock import SYSTEM_CLOCK, Clock, SimulatedClock, SystemClock
 from stan_edge.sources.crop import Crop, CroppedSource
 from stan_edge.sources.demo import demo_clip
-from stan_edge.sources.frame import Frame, Image, Source
+from stan_edge.sources.folder import ImageFolder
+from stan_edge.sources.frame import Feed, Frame, Image, Segment, Source
 from stan_edge.sources.paced import PacedSource
 from stan_edge.sources.reader import Reader
-from stan_edge.sources.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show
+from stan_edge.sources.reconnecting import Reconnecting
+from stan_edge.sources.scripted import (
+    Black,
+    Damage,
+    Duplicate,
+    Fail,
+    Freeze,
+    Gap,
+    Jump,
+    Off,
+    ScriptedSource,
+    Show,
+)
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.sources.video import VideoFile
 
 __all__ = [
+    "SYSTEM_CLOCK",
     "Black",
     "Camera",
+    "Clock",
     "Crop",
     "CroppedSource",
+    "Damage",
+    "Duplicate",
     "Fail",
+    "Feed",
     "Frame",
     "Freeze",
     "Gap",
     "Image",
+    "ImageFolder",
+    "Jump",
+    "Off",
     "PacedSource",
     "Reader",
+    "Reconnecting",
+    "ScriptedCamera",
     "ScriptedSource",
+    "Segment",
     "Show",
+    "SimulatedClock",
     "Source",
+    "SystemClock",
     "VideoFile",
+    "camera_name",
     "demo_clip",
     "is_camera",
     "open_source",
@@ -36,28 +67,35 @@ __all__ = [
 
 
 def is_camera(spec: str) -> bool:
-    """Whether a source is read live: an index, a device file, or an address, also that of a video that ends."""
+    """Whether a source is read live: an index, a device file, a pipeline, or an address, also that of a video that
+    ends."""
     device = spec.startswith("/dev/") and not Path(spec).is_file()  # /dev/shm holds recordings
-    return spec.isdecimal() or "://" in spec or device
+    return spec.isdecimal() or "://" in spec or is_pipeline(spec) or device
 
 
-def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False) -> Source:
-    """Open a camera or a file.
+def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False, fps: float | None = None) -> Source:
+    """Open a camera, once, or a recording.
 
     Args:
-        spec: a camera index ("0"), a device ("/dev/video0"), an address ("rtsp://..."), or a video file.
+        spec: a camera index ("0"), a device ("/dev/video0"), an address ("rtsp://..."), a pipeline ("gst:..."), a video
+            file, or a folder of pictures.
         crop: the part of the picture to look at.
-        realtime: play a file at its own pace, as a camera would; no effect on cameras.
+        realtime: play a recording at its own pace, as a camera would; no effect on cameras.
+        fps: the rate of a folder of pictures, which needs it.
 
     Raises:
         SourceError: it cannot be opened.
-        ConfigError: the address cannot be parsed; from `read`, the crop does not fit into the picture.
+        ConfigError: the address cannot be parsed, or `fps` is missing or not asked for; from `read`, the crop does not
+            fit into the picture.
     """
     source: Source
+    folder = not is_camera(spec) and Path(spec).is_dir()
+    if fps is not None and not folder:
+        raise ConfigError(f"--fps is the rate of a folder of pictures, and {camera_name(spec)} is none; leave it out.")
     if is_camera(spec):
         source = Camera(spec)
     else:
-        source = VideoFile(Path(spec))
+        source = ImageFolder(Path(spec), fps) if folder else VideoFile(Path(spec))
         if realtime:
             source = PacedSource(source)
     return source if crop is None else CroppedSource(source, crop)

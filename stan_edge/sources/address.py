@@ -6,11 +6,26 @@ import re
 import socket
 from urllib.parse import SplitResult, urlsplit
 
-from stan_edge.errors import ConfigError, SourceAuthError, SourceConnectError, SourceError
+from stan_edge.errors import ConfigError, SourceAuthError, SourceConnectError, SourceError, SourceNotFoundError
 
 PROBE_TIMEOUT_S = 3.0
+PIPELINE_PREFIX = "gst:"
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 _HARMLESS_KEYS = {"channel", "subtype", "stream", "profile"}
+
+
+def is_pipeline(spec: str) -> bool:
+    """Whether a source is a GStreamer pipeline: `gst:...`, or elements joined by `!`."""
+    return spec.startswith(PIPELINE_PREFIX) or " ! " in spec
+
+
+def camera_name(spec: str) -> str:
+    """What to call a camera, without credentials."""
+    if is_pipeline(spec):
+        return re.sub(r"=\s*(\"[^\"]*\"|\S+)", "=***", PIPELINE_PREFIX + spec.removeprefix(PIPELINE_PREFIX))
+    if "://" in spec:
+        return printable_address(spec)
+    return f"camera {spec}" if spec.isdigit() else spec
 
 
 def printable_address(url: str) -> str:
@@ -70,6 +85,8 @@ def connect_failure(url: str) -> SourceError:
             + ("did not accept the ones given; check user, password and path." if given else "none were given; ")
             + ("" if given else "put them in the address, rtsp://user:password@host/path.")
         )
+    if re.match(r"\S+ (404|410|454)\b", status):
+        return SourceNotFoundError(f"{name} does not exist (the camera answers {status!r}); check the path.")
     answer = f" (it answers {status!r})" if status else ""
     return SourceConnectError(f"{name} is reachable but delivers no video{answer}; check the path.")
 

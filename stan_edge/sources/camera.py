@@ -1,4 +1,4 @@
-"""Frames of a camera: an index, a device file, or an address on the network."""
+"""Frames of a camera: an index, a device file, an address on the network, or a GStreamer pipeline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stan_edge.errors import SourceConnectError, SourceDecodeError, SourceError, SourceStalledError
-from stan_edge.sources.address import connect_failure, parse_address, printable_address
+from stan_edge.errors import (
+    ConfigError,
+    SourceConnectError,
+    SourceDecodeError,
+    SourceError,
+    SourceNotFoundError,
+    SourceStalledError,
+)
+from stan_edge.sources.address import PIPELINE_PREFIX, camera_name, connect_failure, is_pipeline, parse_address
 from stan_edge.sources.frame import Frame, Image
 from stan_edge.sources.opencv import quiet_cv2
 
@@ -25,13 +32,15 @@ class Camera:
     """A camera, opened on construction; times are `time.monotonic` at capture, from the first frame.
 
     Args:
-        spec: an index ("0"), a device file ("/dev/video0") or an address ("rtsp://user:password@host/path").
+        spec: an index ("0"), a device file ("/dev/video0"), an address ("rtsp://user:password@host/path") or a
+            pipeline ("gst:v4l2src ! videoconvert").
 
     Raises:
-        ConfigError: the address cannot be parsed.
-        SourceConnectError: there is no such camera, or it does not answer.
+        ConfigError: the address cannot be parsed, or this OpenCV has no GStreamer.
+        SourceConnectError: it does not answer. SourceNotFoundError: there is no such camera.
         SourceAuthError: it wants other credentials.
-        SourceStalledError, SourceDecodeError: from `read`, it delivers nothing, or the stream ended.
+        SourceStalledError: from `read`, it delivers nothing.
+        SourceDecodeError: from `read`, the stream ended, or its pictures cannot be decoded.
     """
 
     live = True
@@ -42,38 +51,74 @@ class Camera:
         self._cv2 = quiet_cv2()
         self._lock = threading.Lock()
         self._read_timeout_s = read_timeout_s
+        self._closing = False
         self._captured = 0
         self._first_s = 0.0
-        if "://" in spec:
-            self.name = printable_address(spec)
+        self._decoded_s = 0.0
+        self._last: Image | None = None
+        self.name = camera_name(spec)
+        if is_pipeline(spec):
+            self._capture = self._open_pipeline(spec.removeprefix(PIPELINE_PREFIX))
+        elif "://" in spec:
             self._capture = self._open_address(spec, open_timeout_s)
         else:
-            self.name = f"camera {spec}" if spec.isdigit() else spec
             self._capture = self._open_device(spec)
         self._capture.set(self._cv2.CAP_PROP_BUFFERSIZE, 1)  # V4L2 keeps 4: up to 133 ms of age at 30 fps
 
     def read(self) -> Frame | None:
         """Wait for the next frame; None after `close`."""
-        with self._lock:
-            while self._capture.isOpened():
-                asked_s = time.monotonic()
-                if not self._capture.grab():
-                    raise self._lost(time.monotonic() - asked_s)
-                captured_s = time.monotonic()
-                if self._captured == 0:
-                    self._first_s = captured_s
-                index = self._captured
-                self._captured += 1
-                ok, bgr = self._capture.retrieve()
-                if ok:
-                    image: Image = self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB)
-                    return Frame(index, captured_s - self._first_s, image)
-            return None
+        try:
+            with self._lock:
+                return self._read()
+        finally:
+            if self._closing:
+                self.close()
 
     def close(self) -> None:
-        """Let go of the camera; waits for a `read` in progress, at most the read timeout."""
-        with self._lock:
-            self._capture.release()
+        """Let go of the camera; a `read` in progress does so when its native call comes back."""
+        self._closing = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._capture.release()
+            finally:
+                self._lock.release()
+
+    def _read(self) -> Frame | None:
+        while self._capture.isOpened() and not self._closing:
+            asked_s = time.monotonic()
+            if not self._capture.grab():
+                raise self._lost(time.monotonic() - asked_s)
+            captured_s = time.monotonic()
+            if self._captured == 0:
+                self._first_s = self._decoded_s = captured_s
+            index = self._captured
+            self._captured += 1
+            ok, bgr = self._capture.retrieve()
+            if ok:
+                self._decoded_s = captured_s
+                self._last = self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB)
+            elif captured_s - self._decoded_s > self._read_timeout_s:
+                raise SourceDecodeError(
+                    f"{self.name} delivers pictures that cannot be decoded; restart it or choose another codec in its "
+                    "settings."
+                )
+            if self._last is not None:
+                return Frame(index, captured_s - self._first_s, self._last, damaged=not ok)
+        return None
+
+    def _open_pipeline(self, pipeline: str) -> Any:
+        cv2 = self._cv2
+        if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+            raise ConfigError(
+                f"{self.name} needs GStreamer and the OpenCV installed here was built without it (those of PyPI are); "
+                "use the system's OpenCV or an rtsp:// address."
+            )
+        if "appsink" not in pipeline:
+            pipeline += " ! videoconvert ! video/x-raw,format=BGR ! appsink max-buffers=1 drop=true"
+        capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
+        if not capture.isOpened():
+            raise SourceConnectError(f"{self.name} does not start; try the pipeline with gst-launch-1.0.")
+        return capture
 
     def _open_address(self, url: str, open_timeout_s: float) -> Any:
         parse_address(url)
@@ -105,7 +150,7 @@ class Camera:
         path = Path(f"/dev/video{int(spec)}") if spec.isdigit() else Path(spec)
         if linux or not spec.isdigit():
             if not path.exists():
-                raise SourceConnectError(f"{self.name}: there is no {path}; {_devices()}.")
+                raise SourceNotFoundError(f"{self.name}: there is no {path}; {_devices()}.")
             if not os.access(path, os.R_OK | os.W_OK):
                 raise SourceConnectError(
                     f"{self.name}: {path} may not be opened by this user; add the user to the group 'video'."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stan_edge.errors import ConfigError
 from stan_edge.sources.frame import Frame, Image, Source
@@ -67,7 +67,8 @@ class CroppedSource:
         frame = self._source.read()
         if frame is None:
             return None
-        return Frame(frame.index, frame.t_capture_s, self.crop.apply(frame.image))
+        # a copy, or the whole picture would stay in memory behind it
+        return replace(frame, image=self.crop.apply(frame.image).copy())
 
     def close(self) -> None:
         """Close the source underneath."""

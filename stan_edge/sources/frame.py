@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from stan_edge.records import Status
+
 Image: TypeAlias = npt.NDArray[np.uint8]
 """A picture, uint8 [H, W, 3], RGB."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a stream without a break. Nothing that holds frames of two is believed."""
+
+    number: int = 0
+    began: Literal["start", "reconnect", "clock"] = "start"
+    """`clock`: the times of the source jumped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +30,11 @@ class Frame:
     index: int
     """Frame number from 0; counts every frame of the source, also those that could not be delivered."""
     t_capture_s: float
-    """Seconds since the first frame: presentation time for files, `time.monotonic` for cameras."""
+    """Seconds since the first frame, never falling: presentation time for files, arrival for cameras."""
     image: Image
+    damaged: bool = False
+    """It could not be decoded; `image` is the one before."""
+    segment: Segment = Segment()
 
 
 class Source(Protocol):
@@ -45,5 +59,19 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the device or file. Safe to repeat, and while another thread is in `read`."""
+        """Let go of the device or file. Safe to repeat, and while another thread is in `read`; never waits for it."""
         ...
+
+
+class Feed(Protocol):
+    """A source that may also say how it is; every `Source` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    def read(self) -> Frame | Status | None: ...
+
+    def close(self) -> None: ...

@@ -13,6 +13,7 @@ def quiet_cv2() -> ModuleType:
     user has set is kept.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "5")  # seconds; 10 by default
     import cv2
 
     cv2.setLogLevel(0)  # silent; cv2.utils.logging is not in the contrib wheels

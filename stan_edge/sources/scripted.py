@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from stan_edge.errors import ConfigError, SourceError
+from stan_edge.sources.clock import SYSTEM_CLOCK, Clock
 from stan_edge.sources.frame import Frame, Image
 
 
@@ -48,13 +47,54 @@ class Black:
 
 
 @dataclass(frozen=True)
+class Duplicate:
+    """The last frame is delivered again and again: the same number, the same capture time."""
+
+    duration_s: float
+    fps: float
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Frames that could not be decoded, with the last picture in them."""
+
+    duration_s: float
+    fps: float
+
+
+@dataclass(frozen=True)
+class Jump:
+    """From here on, the source's capture times are `by_s` later (or, negative, earlier) than they should be."""
+
+    by_s: float
+
+
+@dataclass(frozen=True)
 class Fail:
     """`read` raises the error once; reading on plays the next step, as after a camera's reboot."""
 
     error: SourceError
 
 
-Step: TypeAlias = Show | Gap | Freeze | Black | Fail
+@dataclass(frozen=True)
+class Off:
+    """`read` raises the error and for `duration_s` nothing is delivered; a `ScriptedCamera` does not open, either."""
+
+    duration_s: float
+    error: SourceError
+
+
+Step: TypeAlias = Show | Gap | Freeze | Black | Duplicate | Damage | Jump | Fail | Off
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """Something that happens at `due_s` of a script."""
+
+    due_s: float
+    frame: Frame | None = None
+    failure: Fail | Off | None = None
+    """Without either: the script ends."""
 
 
 class ScriptedSource:
@@ -63,58 +103,55 @@ class ScriptedSource:
     Args:
         steps: what happens, in order; then the stream ends.
         live: what the source says of itself.
-        realtime: sleep until each step and frame is due, as a camera would.
+        realtime: wait until each step and frame is due, as a camera would.
+        clock: what `realtime` waits by; with a `SimulatedClock`, nothing sleeps either.
 
     Raises:
         ConfigError: a step has no frames per second, or a function but no duration.
     """
 
     def __init__(
-        self, steps: Sequence[Step], *, live: bool = True, realtime: bool = False, name: str = "script"
+        self,
+        steps: Sequence[Step],
+        *,
+        live: bool = True,
+        realtime: bool = False,
+        name: str = "script",
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = name
         self.live = live
-        for step in steps:
-            _check(step)
-        self._moments = _play(steps)
+        self._moments = play(steps)
         self._realtime = realtime
-        self._closed = threading.Event()
+        self._clock = clock
+        self._closed = False
         self._start_s: float | None = None
-        self._index = 0
 
     def read(self) -> Frame | None:
-        """The next frame of the script; a `Fail` step raises its error."""
-        if self._closed.is_set():
+        """The next frame of the script; a `Fail` or `Off` step raises its error."""
+        moment = None if self._closed else next(self._moments, None)
+        if moment is None or (self._realtime and not self._wait_until(moment.due_s)):
             return None
-        moment = next(self._moments, None)
-        if moment is None:
-            return None
-        t_s, content = moment
-        if self._realtime and not self._wait_until(t_s):
-            return None
-        if isinstance(content, SourceError):
-            raise content
-        if content is None:
-            return None
-        frame = Frame(self._index, t_s, content)
-        self._index += 1
-        return frame
+        if moment.failure is not None:
+            raise moment.failure.error
+        return moment.frame
 
     def close(self) -> None:
         """Wake a waiting `read` and end the stream."""
-        self._closed.set()
+        self._closed = True
+        self._clock.notify()
 
-    def _wait_until(self, t_s: float) -> bool:
-        now_s = time.monotonic()
+    def _wait_until(self, due_s: float) -> bool:
+        now_s = self._clock.now_s()
         if self._start_s is None:
             self._start_s = now_s
-        return not self._closed.wait(max(0.0, self._start_s + t_s - now_s))
+        return not self._clock.wait(lambda: self._closed, self._start_s + due_s - now_s)
 
 
 def _check(step: Step) -> None:
-    if isinstance(step, Fail):
+    if isinstance(step, Fail | Jump):
         return
-    if isinstance(step, Show | Freeze | Black) and not step.fps > 0:
+    if isinstance(step, Show | Freeze | Black | Duplicate | Damage) and not step.fps > 0:
         raise ConfigError(f"{type(step).__name__}: fps must be positive, not {step.fps}.")
     if isinstance(step, Show) and step.duration_s is None:
         if callable(step.pictures):
@@ -124,28 +161,52 @@ def _check(step: Step) -> None:
         raise ConfigError(f"{type(step).__name__}: duration_s must not be negative, not {step.duration_s}.")
 
 
-def _play(steps: Sequence[Step]) -> Iterator[tuple[float, Image | SourceError | None]]:
-    """(time, picture or error) of everything that happens; the last is (end, None)."""
-    start_s = 0.0
-    last: Image = np.zeros((480, 640, 3), np.uint8)
+def play(steps: Sequence[Step]) -> Iterator[Moment]:
+    """Everything that happens, in order; the last moment is empty.
+
+    Raises:
+        ConfigError: a step has no frames per second, or a function but no duration.
+    """
     for step in steps:
-        if isinstance(step, Gap):
+        _check(step)
+    return _play(steps)
+
+
+def _play(steps: Sequence[Step]) -> Iterator[Moment]:
+    start_s = ahead_s = 0.0
+    last = Frame(-1, 0.0, np.zeros((480, 640, 3), np.uint8))
+    for step in steps:
+        if isinstance(step, Fail | Off):
+            yield Moment(start_s, failure=step)
+        if isinstance(step, Gap | Off):
             start_s += step.duration_s
             continue
-        if isinstance(step, Fail):
-            yield start_s, step.error
+        if isinstance(step, Jump):
+            ahead_s += step.by_s
             continue
-        if isinstance(step, Show) and step.duration_s is None:
-            count = 0 if callable(step.pictures) else len(step.pictures)
-        else:
-            count = round((step.duration_s or 0.0) * step.fps)
+        if isinstance(step, Fail):
+            continue
+        count = _count(step)
         for k in range(count):
-            t_s = start_s + k / step.fps
-            if isinstance(step, Black):
-                last = np.zeros_like(last)
-            elif isinstance(step, Show):
-                pictures = step.pictures
-                last = pictures(t_s) if callable(pictures) else pictures[k % len(pictures)]
-            yield t_s, last
+            due_s = start_s + k / step.fps
+            if not isinstance(step, Duplicate):
+                image = _image(step, k, due_s, last.image)
+                last = Frame(last.index + 1, due_s + ahead_s, image, damaged=isinstance(step, Damage))
+            yield Moment(due_s, last)
         start_s += count / step.fps
-    yield start_s, None
+    yield Moment(start_s)
+
+
+def _count(step: Show | Freeze | Black | Duplicate | Damage) -> int:
+    if isinstance(step, Show) and step.duration_s is None:
+        return 0 if callable(step.pictures) else len(step.pictures)
+    return round((step.duration_s or 0.0) * step.fps)
+
+
+def _image(step: Show | Freeze | Black | Damage, k: int, t_s: float, last: Image) -> Image:
+    if isinstance(step, Black):
+        return np.zeros_like(last)
+    if isinstance(step, Show):
+        pictures = step.pictures
+        return pictures(t_s) if callable(pictures) else pictures[k % len(pictures)]
+    return last

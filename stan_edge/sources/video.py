@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from stan_edge.errors import SourceConnectError, SourceDecodeError
+from stan_edge.errors import SourceConnectError, SourceDecodeError, SourceNotFoundError
 from stan_edge.sources.frame import Frame, Image
 from stan_edge.sources.opencv import quiet_cv2
 
@@ -21,7 +21,8 @@ class VideoFile:
     """A file, read as fast as it is asked for. The first frame is decoded on opening.
 
     Raises:
-        SourceConnectError: there is no such file, or it may not be read.
+        SourceNotFoundError: there is no such file.
+        SourceConnectError: it may not be read.
         SourceDecodeError: it is no video or holds no frame; from `read`, it ends before it should.
     """
 
@@ -117,7 +118,7 @@ def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise SourceConnectError(f"{path} is a folder; give one video file.")
     if not path.exists():
-        raise SourceConnectError(f"{path} does not exist; check the path.")
+        raise SourceNotFoundError(f"{path} does not exist; check the path.")
     if not os.access(path, os.R_OK):
         raise SourceConnectError(f"{path} may not be read by this user; change its permissions.")
     if path.stat().st_size == 0:

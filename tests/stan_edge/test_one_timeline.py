@@ -98,18 +98,28 @@ def script(parts: tuple[Part, ...]) -> list[Step]:
     return steps
 
 
-# at most 108 frames: a camera that is read faster than it would show them may be ahead by 120, then it drops some
-recordings = st.lists(
-    st.builds(
-        Part,
-        fps=st.sampled_from([7.5, 10.0, 12.5, 30.0]),
-        level=st.integers(40, 210),
-        count=st.integers(1, 27),
-        gap_s=st.sampled_from([0.0, 0.0, 0.1, 0.4, 1.0, 2.5]),
-    ),
-    min_size=1,
-    max_size=4,
-).map(tuple)
+def _fills_a_window(parts: tuple[Part, ...]) -> bool:
+    """A shorter recording is filled up with its last frame, which of a camera is a frozen picture."""
+    return sum(part.count / part.fps for part in parts) > 2.2
+
+
+# At most 108 frames: a camera that is read faster than it would show them may be ahead by 120, then it drops some. No
+# gap is as long as a window: sampling would start anew (test_outages.py).
+recordings = (
+    st.lists(
+        st.builds(
+            Part,
+            fps=st.sampled_from([7.5, 10.0, 12.5, 30.0]),
+            level=st.integers(40, 210),
+            count=st.integers(5, 27),
+            gap_s=st.sampled_from([0.0, 0.0, 0.1, 0.4, 1.0]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+    .map(tuple)
+    .filter(_fills_a_window)
+)
 
 
 @given(recordings, st.integers(1, 20))
@@ -136,7 +146,7 @@ def test_so_does_the_shipped_model_on_the_demo(hop_ticks: int) -> None:
     pictures = []
     while frame := source.read():
         pictures.append(frame.image)
-    steps: list[Step] = [Show(pictures[::2], 12.5)]
+    steps: list[Step] = [Show(pictures[90::2], 12.5)]  # 55 frames: a camera's reader keeps 64 MB
     kept = check_file_equals_camera(bundle, backend, Explainer(bundle, backend, "gradcam"), steps, hop_ticks)
     assert len({window.label for window in kept.windows}) > 1
     assert max(frame.importance for frame in kept.timeline_frames if frame.importance is not None) > 0.2

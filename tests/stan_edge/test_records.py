@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stan_edge.records import End, Event, FrameScore, Start, WindowCounts, WindowResult, to_line
+from stan_edge.records import End, Event, FrameScore, Start, Status, WindowCounts, WindowResult, to_line
 
 START = Start(
     "cam",
@@ -42,6 +42,7 @@ INVALID = WindowResult(
     "cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1
 )
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
+STATUS = Status("cam", "lost", "cam cannot be reached.", 3, 12.345678)
 END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
 
 
@@ -68,6 +69,17 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "explain_class": None,
                 "crop": "0,0,64,48",
                 "person": True,
+            },
+        ),
+        (
+            STATUS,
+            {
+                "type": "status",
+                "camera": "cam",
+                "state": "lost",
+                "reason": "cam cannot be reached.",
+                "attempt": 3,
+                "t_s": 12.3457,
             },
         ),
         (
@@ -137,7 +149,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
             },
         ),
     ],
-    ids=["start", "window", "invalid window", "event", "end"],
+    ids=["start", "status", "window", "invalid window", "event", "end"],
 )
 def test_a_record_is_this_json_and_nothing_else(record: object, expected: dict[str, object]) -> None:
     line = to_line(record)

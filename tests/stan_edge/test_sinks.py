@@ -17,6 +17,7 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.explainer import Explainer
+from stan_edge.records import Status
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import Sink
 from stan_edge.sinks.console import ConsoleView
@@ -26,6 +27,7 @@ from stan_edge.sinks.overlay import STRIP_PX, WIDTH_PX, OverlayVideo
 from stan_edge.sinks.timeline_picture import TimelinePicture
 from stan_edge.sources import Fail, ScriptedSource, Show
 from stan_edge.sources.scripted import Step
+from tests.stan_edge.sinks.conftest import START
 
 FAILS = Fail(SourceStalledError("Camera door gives no frames."))
 FRAMES = 45
@@ -170,6 +172,19 @@ def test_on_a_terminal_the_view_is_redrawn_and_the_summary_stays(
     play(scene, ConsoleView(console, tiny_bundle.contract, "vanilla"))
     assert "13 of 13 windows explained; end of stream" in out.getvalue()
     assert "falling" in out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_happens_to_the_camera_is_said(tiny_bundle: Bundle, terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200, force_terminal=terminal, color_system=None)
+    view = ConsoleView(console, tiny_bundle.contract, "vanilla")
+    view.record(START)
+    view.record(Status("room", "lost", "room cannot be reached [Errno 111].", 0, 12.5))
+    view.record(Status("room", "online", None, 3, 20.0))
+    view.close()
+    assert "12.5 s  camera lost: room cannot be reached [Errno 111]." in out.getvalue()
+    assert "20.0 s  camera online (attempt 3)" in out.getvalue()
 
 
 def test_a_display_without_a_screen_is_refused_by_its_flag(

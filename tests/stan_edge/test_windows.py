@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
 from stan_edge.person import NOBODY
-from stan_edge.sources import Black, Frame, Freeze, Gap, ScriptedSource, Show
+from stan_edge.sources import Black, Damage, Frame, Freeze, Gap, ScriptedSource, Segment, Show
 from stan_edge.windows import MAX_SHIFT_S, Sampler, Window, Windower, hop_ticks
 
 SPEC = InputSpec(
@@ -167,3 +168,60 @@ def test_a_hop_that_does_not_fit_is_refused_by_its_flag(hop_s: float) -> None:
 @pytest.mark.parametrize("ticks", [1, 2, 7, 20])
 def test_every_multiple_of_the_tick_up_to_the_window_is_a_hop(ticks: int) -> None:
     assert hop_ticks(SPEC, ticks * SPEC.tick_s) == ticks
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.3, 6.0), st.floats(0.0, 40.0)), min_size=2, max_size=5),
+    st.integers(1, 20),
+    st.booleans(),
+)
+def test_no_window_spans_a_break_and_each_break_costs_at_most_one(
+    parts: list[tuple[float, float]], hop: int, live: bool
+) -> None:
+    """Parts of a stream, each a new segment that begins a while after the last one."""
+    windower, found, start_s, index = Windower(SPEC, hop * TICK_S, live=live), [], 0.0, 0
+    for number, (long_s, pause_s) in enumerate(parts):
+        segment = Segment(number, "reconnect" if number else "start")
+        for k in range(round(long_s * 25)):
+            frame = Frame(index, start_s + k / 25, NOISE[index % 64], segment=segment)
+            found += windower.feed(frame, NOBODY)
+            index += 1
+        start_s += round(long_s * 25) / 25 + pause_s
+    found += windower.finish()
+    assert [window.number for window in found] == list(range(len(found)))
+    assert all(one.t_start_s < other.t_start_s for one, other in itertools.pairwise(found))
+    assert {window.reason for window in found} <= {None, "reconnect"}
+    assert sum(window.breaks for window in found) <= len(parts) - 1
+    for window in found:
+        assert window.breaks == (window.reason == "reconnect")
+        assert window.t_start_s / (hop * TICK_S) == pytest.approx(round(window.t_start_s / (hop * TICK_S)), abs=1e-6)
+        assert len({sample.frame.segment.number for sample in window.samples}) <= 1
+        ticks = [sample.tick for sample in window.samples]
+        assert ticks == list(range(round(window.t_start_s / TICK_S), round(window.t_start_s / TICK_S) + len(ticks)))
+        assert len(ticks) == 20 if window.reason is None else len(ticks) < 20
+
+
+def test_an_hour_without_frames_costs_one_window() -> None:
+    windows = played(Show(NOISE, 10, 5.0), Gap(3600.0), Show(NOISE, 10, 5.0), live=False)
+    assert [window.reason for window in windows if window.reason] == ["gap"]
+    assert len(windows) < 40
+    right = [window for window in windows if window.t_start_s >= 3605.0]
+    assert right[0].t_start_s < 3605.3
+    assert all(window.reason is None for window in right)
+
+
+def test_a_damaged_frame_spoils_the_windows_that_need_it_and_no_other() -> None:
+    for window in played(Show(NOISE, 10, 3.0), Damage(0.1, 10), Show(NOISE, 10, 3.0), live=True):
+        holds = any(sample.tick == 30 for sample in window.samples)
+        assert window.reason == ("damaged" if holds else None)
+    # of three frames a tick, the damaged one is not needed
+    between = [Frame(k, k / 30, NOISE[k % 64], damaged=k % 3 == 1) for k in range(150)]
+    assert {window.reason for window in windows_of(between, live=True)} == {None}
+
+
+@pytest.mark.parametrize(("rate_hz", "reason"), [(5.0, None), (4.0, None), (2.5, "frozen"), (1.5, "frozen")])
+def test_copies_between_the_pictures_of_a_slow_camera_are_no_pictures(rate_hz: float, reason: str | None) -> None:
+    # a camera that delivers 25 frames a second and takes a new picture far less often
+    frames = [Frame(k, k / 25, NOISE[int(k / 25 * rate_hz + 1e-9) % 64]) for k in range(150)]
+    assert {window.reason for window in windows_of(frames, live=True)} == {reason}
+    assert {window.reason for window in windows_of(frames, live=False)} == {None}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bench.faults.mosquitto import Listener, Mosquitto, free_port
 from stan_edge.errors import ConfigError
-from stan_edge.records import End, Record, WindowCounts
+from stan_edge.records import End, Record, Status, WindowCounts
 from stan_edge.sinks.broker import DEFAULT_PREFIX, Broker, topic_name
 from stan_edge.sinks.home_assistant import discovery
 from stan_edge.sinks.mqtt import Mqtt
@@ -404,3 +404,14 @@ def test_what_an_outage_leaves_behind_is_valid_json(mosquitto: Mosquitto, listen
         if not topic.endswith("/availability"):
             json.loads(payload)
     assert [state["reason"] for state in listener.of("/state")][-1] == "gap"
+
+
+def test_a_camera_that_is_lost_is_not_available_until_it_is_back(
+    mosquitto: Mosquitto, listener: Listener, open_mqtt: Open
+) -> None:
+    sink = open_mqtt(mosquitto.port)
+    listener.wait(lambda: listener.texts("/availability") == ["online"])
+    tell(sink, START, Status(CAMERA, "lost", "room does not answer.", 0, 12.5))
+    listener.wait(lambda: listener.texts("/availability") == ["online", "offline"])
+    tell(sink, Status(CAMERA, "online", None, 3, 20.0))
+    listener.wait(lambda: listener.texts("/availability") == ["online", "offline", "online"])
