@@ -63,17 +63,17 @@ class Rtsp:
         self.plug_in()
 
     def plug_in(self) -> None:
-        self._process = subprocess.Popen([SYSTEM_PYTHON, str(SERVER), str(self._port), "eve", "secret"])
+        self.process = subprocess.Popen([SYSTEM_PYTHON, str(SERVER), str(self._port), "eve", "secret"])
 
     def unplug(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
     def hang(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self.unplug()

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bench.faults.cameras import Rtsp, rtsp_missing
 from stan_edge.records import Status
 from stan_edge.sources import Camera, Frame, Reconnecting, SystemClock, open_source
 from tests.e2e.conftest import COMMAND, records
@@ -211,6 +212,35 @@ def test_500_real_connections_leave_nothing_behind() -> None:
     assert footprints[1][0] <= footprints[0][0]
     assert footprints[1][1] <= footprints[0][1]
     assert footprints[1][2] - footprints[0][2] < 30 * 2**20
+
+
+@pytest.fixture
+def rtsp() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An RTSP camera (H.264) and its process."""
+    missing = rtsp_missing()
+    if missing:
+        pytest.skip(missing)
+    with closing(Rtsp()) as camera:
+        yield camera.url, camera.process
+
+
+@pytest.mark.slow
+def test_an_rtsp_camera_that_hangs_shows_nothing_old(rtsp: tuple[str, subprocess.Popen[bytes]]) -> None:
+    url, process = rtsp
+    with closing(Reconnecting("camera", lambda: open_source(url), wait=True)) as source:
+        while not isinstance(source.read(), Frame):
+            pass
+        for _ in range(30):
+            source.read()
+        process.send_signal(signal.SIGSTOP)
+        hung_s = time.monotonic()
+        late_s = 0.0
+        while isinstance(source.read(), Frame):
+            late_s = time.monotonic() - hung_s
+        process.send_signal(signal.SIGCONT)
+        assert late_s < 1.0  # what was under way
+        while not isinstance(source.read(), Frame):
+            pass
 
 
 def test_letting_go_of_a_camera_does_not_wait_for_its_next_frame(camera: MjpegCamera) -> None:

@@ -21,6 +21,7 @@ from stan_edge.errors import (
     SourceDecodeError,
     SourceError,
     SourceNotFoundError,
+    SourceStalledError,
 )
 from stan_edge.sources import (
     Camera,
@@ -103,6 +104,39 @@ def test_credentials_are_never_printed(user: str, password: str) -> None:
 def test_an_address_without_credentials_stays_readable() -> None:
     url = "rtsp://10.0.0.8:554/cam/realmonitor?channel=1&subtype=0"
     assert printable_address(url) == url
+
+
+def serve_and_hang(data: bytes, hung_up: threading.Event) -> int:
+    """A port that sends these bytes and then nothing, until `hung_up`."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with server, server.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(data)
+            hung_up.wait(30)
+
+    threading.Thread(target=run, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+def test_a_stream_that_hangs_has_shown_all_it_sent_and_nothing_late(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.avi", 60).read_bytes()
+    start = video.index(b"movi")
+    cuts = [k for k in range(start, len(video)) if video.startswith(b"00dc", k)]
+    sent, hung_up = video[: cuts[40]], threading.Event()
+    head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(video)}\r\n\r\n".encode()
+    camera = Camera(f"http://127.0.0.1:{serve_and_hang(head + sent, hung_up)}/a.avi", read_timeout_s=1.0)
+    took_s = []
+    with pytest.raises(SourceStalledError, match="has delivered nothing for 1"):
+        while True:
+            started_s = time.monotonic()
+            camera.read()
+            took_s.append(time.monotonic() - started_s)
+    hung_up.set()
+    camera.close()
+    assert max(took_s) < 0.5
+    assert len(took_s) >= 39  # a decoder of many threads would keep back some of the 40
 
 
 class Spoilt:
