@@ -1,17 +1,32 @@
-"""The one file of weights that all graphs of a folder refer to."""
+"""Graphs of a bundle on disk, and the one file of weights that they all refer to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import onnx
 from onnx import external_data_helper
 
+from stan_edge.bundle import WEIGHTS
+
 ALIGNMENT = 4096
 """Bytes; a page, so that a runtime can map each tensor from disk."""
 SMALLEST = 1024
 """Bytes; smaller tensors stay inside the graphs: TensorRT and the ONNX checker read shapes and axes there."""
+
+
+def save_graphs(graphs: Mapping[str, onnx.ModelProto], folder: Path) -> tuple[Path, ...]:
+    """Write graphs by their names, and the weights beside them; what was written is checked. Returns all paths."""
+    weights = WeightsFile(folder / WEIGHTS)
+    for name, graph in graphs.items():
+        weights.take_initializers(graph)
+        onnx.save(graph, folder / name)
+    weights.write()
+    for name in graphs:
+        onnx.checker.check_model(folder / name, full_check=True)
+    return (*(folder / name for name in graphs), folder / WEIGHTS)
 
 
 class WeightsFile:

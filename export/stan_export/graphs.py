@@ -17,11 +17,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from stan_edge.bundle import FORWARD, WEIGHTS, explain_file
+from stan_edge.bundle import FORWARD, explain_file
 from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_export.builder import GraphBuilder
-from stan_export.external_data import WeightsFile
+from stan_export.external_data import save_graphs
 from stan_export.gradient import Grid, transposed
 from stan_export.inference_form import InferenceForm, inference_form
 from stan_export.network import PATCH, Trunk, check_input, head, trunk
@@ -74,14 +74,7 @@ def export_graphs(
     graphs = {FORWARD: _graph(form, input, batch, samples, None)}
     graphs |= {explain_file(method): _graph(form, input, batch, samples, method) for method in METHODS}
     folder.mkdir(parents=True, exist_ok=True)
-    weights = WeightsFile(folder / WEIGHTS)
-    for name, graph in graphs.items():
-        weights.take_initializers(graph)
-        onnx.save(graph, folder / name)
-    weights.write()
-    for name in graphs:
-        onnx.checker.check_model(folder / name, full_check=True)
-    return (*(folder / name for name in graphs), folder / WEIGHTS)
+    return save_graphs(graphs, folder)
 
 
 def _graph(form: InferenceForm, spec: InputSpec, batch: int, samples: int, method: Method | None) -> onnx.ModelProto:

@@ -10,12 +10,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stan_edge.bundle import FORWARD, WEIGHTS, explain_file
+from stan_edge.bundle import FORWARD, explain_file
 from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError, ParityError
 from stan_edge.smoothgrad import noise
@@ -23,7 +22,7 @@ from stan_export.calibrate import shown_classes
 from stan_export.classifier.explanations import MAP_CELL, Explain, Explained, gradcam, smoothgrad, vanilla
 from stan_export.classifier.tracing import traced
 from stan_export.explainable import Arrays, Explainable
-from stan_export.external_data import WeightsFile
+from stan_export.external_data import save_graphs
 from stan_export.smoothgrad import SAMPLES
 
 COPIES: dict[Method, int] = {"smoothgrad": SAMPLES, "streaming": 1}
@@ -170,13 +169,7 @@ def _write_graphs(
             del taken["class_index"]
         function = partial(_explain, network, spec, explain)
         graphs[explain_file(method)] = traced(function, taken, ["logits", "frame_scores", "map"])
-    weights = WeightsFile(folder / WEIGHTS)
-    for file, graph in graphs.items():
-        weights.take_initializers(graph)
-        onnx.save(graph, folder / file)
-    weights.write()
-    for file in graphs:
-        onnx.checker.check_model(folder / file, full_check=True)
+    save_graphs(graphs, folder)
 
 
 def _explain(
