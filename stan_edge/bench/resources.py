@@ -135,6 +135,27 @@ def look_at_gpus() -> list[Gpu]:
     return [Gpu(row[0], *map(_number, row[1:])) for row in rows if len(row) == GPU_FIELDS]
 
 
+def resource_facts(seen: Resources) -> dict[str, str]:
+    """In words; what this machine does not let be read is said."""
+    gpus = "not readable (no nvidia-smi that answers)" if seen.gpus is None else "; ".join(map(_gpu_text, seen.gpus))
+    return {
+        "processors": f"{seen.cpu_share:.0%} of all by this process, {seen.machine_cpu_share:.0%} by everybody",
+        "memory": f"{seen.rss_mib:.0f} MiB resident, {seen.rss_peak_mib:.0f} at most; {seen.threads} threads",
+        "temperature": _reading(seen.temperature_c, "°C at most", "no hwmon sensor and no thermal zone"),
+        "power": _reading(seen.power_w, "W", "no hwmon power sensor"),
+        "gpu": gpus,
+    }
+
+
+def _gpu_text(gpu: Gpu) -> str:
+    memory = _reading(gpu.memory_mib, "MiB", "memory")
+    return f"{gpu.name}: {memory}, {_reading(gpu.power_w, 'W', 'power')}, {_reading(gpu.temperature_c, '°C', 'heat')}"
+
+
+def _reading(value: float | None, unit: str, missing: str) -> str:
+    return f"not readable ({missing})" if value is None else f"{value:.0f} {unit}"
+
+
 def _worst(looks: tuple[Gpu, ...]) -> Gpu:
     """The largest of each value that one GPU showed."""
     seen = ([getattr(look, name) for look in looks] for name in ("memory_mib", "power_w", "temperature_c"))

@@ -9,7 +9,7 @@ from stan_edge.backends import Placement
 from stan_edge.bench.against import WORSE, Against
 from stan_edge.bench.camera import WARM_UP_WINDOWS
 from stan_edge.bench.compare import Comparison, Row
-from stan_edge.bench.resources import Gpu, Resources
+from stan_edge.bench.resources import resource_facts
 from stan_edge.bench.result import WHAT, BenchReport, CameraRun, ColdStart, Measured, Mode, count_windows
 from stan_edge.bench.statistics import P99_SAMPLES, Interval, intervals, percentiles
 from stan_edge.parity import ParityRow
@@ -56,7 +56,7 @@ def of_report(report: BenchReport) -> Section:
     if measured.cameras:
         facts["windows"] = windows_text(measured)
         facts["pace"] = _pace_text(report.mode, measured)
-    facts |= _resource_facts(measured.resources)
+    facts |= resource_facts(measured.resources)
     tables = [_stage_table("milliseconds, steady state", measured.stages_ms)]
     if len(measured.cameras) > 1:
         tables.append(_camera_table(measured.cameras))
@@ -156,26 +156,6 @@ def _pace_text(mode: Mode, measured: Measured) -> str:
     return text + f", {sum(camera.dropped_frames for camera in measured.cameras)} frames lost"
 
 
-def _resource_facts(seen: Resources) -> dict[str, str]:
-    gpus = "not readable (no nvidia-smi that answers)" if seen.gpus is None else "; ".join(map(_gpu_text, seen.gpus))
-    return {
-        "processors": f"{seen.cpu_share:.0%} of all by this process, {seen.machine_cpu_share:.0%} by everybody",
-        "memory": f"{seen.rss_mib:.0f} MiB resident, {seen.rss_peak_mib:.0f} at most; {seen.threads} threads",
-        "temperature": _reading(seen.temperature_c, "°C at most", "no hwmon sensor and no thermal zone"),
-        "power": _reading(seen.power_w, "W", "no hwmon power sensor"),
-        "gpu": gpus,
-    }
-
-
-def _gpu_text(gpu: Gpu) -> str:
-    memory = _reading(gpu.memory_mib, "MiB", "memory")
-    return f"{gpu.name}: {memory}, {_reading(gpu.power_w, 'W', 'power')}, {_reading(gpu.temperature_c, '°C', 'heat')}"
-
-
-def _reading(value: float | None, unit: str, missing: str) -> str:
-    return f"not readable ({missing})" if value is None else f"{value:.0f} {unit}"
-
-
 def _stage_table(title: str, stages_ms: Mapping[str, Sequence[float]]) -> Table:
     rows = []
     for stage, values in in_order(stages_ms).items():
@@ -191,7 +171,7 @@ def _warm_up_table(warm_up_ms: Mapping[str, Sequence[float]]) -> Table:
         first, middle, most = values[0], percentiles(values)["p50"], max(values)
         cells = (_milliseconds(value) for value in (first, middle, most))
         rows.append((STAGES.get(stage, stage), str(len(values)), *cells))
-    return Table("milliseconds, warm-up (in no percentile above)", ("stage", "n", "first", "p50", "max"), tuple(rows))
+    return Table("milliseconds, warm-up", ("stage", "n", "first", "p50", "max"), tuple(rows))
 
 
 def _camera_table(cameras: Sequence[CameraRun]) -> Table:
@@ -216,7 +196,7 @@ def _notes(report: BenchReport) -> tuple[str, ...]:
             "own delay and its network do not.",
             "late: done, but after the next window was due. onset: the first frame of an event, so that what the model "
             "needs to be sure is in it.",
-            f"Warm-up: the first {WARM_UP_WINDOWS} windows of each play.",
+            f"Warm-up, in no percentile: the first {WARM_UP_WINDOWS} windows of each play.",
         ]
     if report.mode != "pure":
         notes.append("decode and region: per frame; view, explain and conclude: per window.")
