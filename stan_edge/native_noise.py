@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
+from typing import IO
 
 _NOISE = re.compile(
     rb"INFO: Created TensorFlow Lite|WARNING: All log messages before absl|[IW]\d{4} [\d:. ]+ \w+\.cc:\d+\]"
 )
+_lock = threading.Lock()
+_inside = 0
+_kept: int
+_caught: IO[bytes]
 
 
 @contextmanager
@@ -20,21 +26,34 @@ def native_noise_removed() -> Iterator[None]:
 
     They come on construction and until the first person is found, and there is no switch: absl logs to stderr
     until it is initialised, which the wheel never does. Hence the file descriptor. It belongs to the whole
-    process, so what other threads write meanwhile is kept and written afterwards, not lost.
+    process, so what other threads write meanwhile is kept and written afterwards, not lost. Several threads may be
+    inside at once; the last one out gives the descriptor back.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
+    global _inside, _kept, _caught  # noqa: PLW0603 - there is one stderr
+    with _lock:
+        if _inside == 0:
+            sys.stderr.flush()
+            _caught = TemporaryFile()  # noqa: SIM115 - closed by the last one out
+            _kept = os.dup(2)
+            os.dup2(_caught.fileno(), 2)
+        _inside += 1
     try:
-        with TemporaryFile() as caught:
-            os.dup2(caught.fileno(), 2)
-            try:
-                yield
-            finally:
-                sys.stderr.flush()
-                os.dup2(kept, 2)
-                caught.seek(0)
-                for line in caught:
-                    if not _NOISE.match(line):
-                        os.write(2, line)
+        yield
     finally:
-        os.close(kept)
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _give_back()
+
+
+def _give_back() -> None:
+    try:
+        sys.stderr.flush()
+        os.dup2(_kept, 2)
+        _caught.seek(0)
+        for line in _caught:
+            if not _NOISE.match(line):
+                os.write(2, line)
+    finally:
+        _caught.close()
+        os.close(_kept)

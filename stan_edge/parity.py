@@ -92,13 +92,7 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
     if memory is not None and os.access(memory, os.R_OK):
         return
     row = replay(bundle, backend, explainer)
-    if not row.passed:
-        raise ParityError(
-            f"Backend {row.backend} ({row.precision}) does not reproduce model {bundle.contract.name}: method "
-            f"{row.method} is off by {row.scores_error:.1e} in frame scores, {row.map_error:.1e} in maps and "
-            f"{row.logits_error:.1e} in logits, allowed are {row.tolerance:.0e}; "
-            "choose another --backend or --precision."
-        )
+    refuse_misses(bundle, row)
     if memory is None:
         return
     try:
@@ -106,6 +100,17 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
         memory.write_text(json.dumps(row.__dict__) + "\n", encoding="utf-8")
     except OSError:
         return  # a read-only home only means that the replay runs again next time
+
+
+def refuse_misses(bundle: Bundle, row: ParityRow) -> None:
+    """Raises ParityError when a row misses its tolerance."""
+    if not row.passed:
+        raise ParityError(
+            f"Backend {row.backend} ({row.precision}) does not reproduce model {bundle.contract.name}: method "
+            f"{row.method} is off by {row.scores_error:.1e} in frame scores, {row.map_error:.1e} in maps and "
+            f"{row.logits_error:.1e} in logits, allowed are {row.tolerance:.0e}; "
+            "choose another --backend or --precision."
+        )
 
 
 def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,29 @@ class Backend(Protocol):
 
         Raises:
             BackendError: the engine does not take the graph, or would run it elsewhere than asked.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an engine runs the nodes of a graph that compute something."""
+
+    providers: dict[str, int]
+    """Nodes by provider or device."""
+    kernels: dict[str, int]
+    """Nodes by kernel or operator, most first."""
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A backend that can say where it runs the nodes of a graph; not every one can."""
+
+    def placement(self, path: Path, feeds: Mapping[str, NDArray[Any]]) -> Placement:
+        """Load a graph once more and see what runs where.
+
+        Args:
+            feeds: inputs to run it with, where running tells.
         """
         ...
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import Precision
+from stan_edge.backends import Placement, Precision
 from stan_edge.errors import BackendError, BackendFallbackError, BackendUnavailableError
 
 # 1.29 and later send usage data from Linux by default and write a device id at import
@@ -40,9 +43,8 @@ class OnnxRuntimeBackend:
     fallback = False
 
     def __init__(self, threads: int) -> None:
-        self._options = ort.SessionOptions()
-        self._options.intra_op_num_threads = threads
-        self._options.log_severity_level = 3
+        self._threads = threads
+        self._options = self._new_options()
 
     def load(self, path: Path) -> OnnxRuntimeGraph:
         try:
@@ -57,6 +59,26 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime chose {session.get_providers()} instead of {PROVIDER}; install onnxruntime again."
             )
         return OnnxRuntimeGraph(session)
+
+    def placement(self, path: Path, feeds: Mapping[str, NDArray[Any]]) -> Placement:
+        """As the profile of one run says: a provider that was asked for may run none of the nodes."""
+        with TemporaryDirectory() as folder:
+            options = self._new_options()
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "run")
+            session = ort.InferenceSession(path, options, providers=[PROVIDER])
+            OnnxRuntimeGraph(session)(feeds)
+            profile = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        ran = [event["args"] for event in profile if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+        providers = Counter(str(node["provider"]) for node in ran)
+        kernels = Counter(str(node["op_name"]) for node in ran)
+        return Placement(dict(providers.most_common()), dict(kernels.most_common()))
+
+    def _new_options(self) -> ort.SessionOptions:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        return options
 
 
 def open_engine(precision: str, threads: int) -> OnnxRuntimeBackend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from stan_edge.backends import Precision
+from stan_edge.backends import Placement, Precision
 from stan_edge.errors import BackendError, BackendUnavailableError
 
 CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+NO_WORK = ("Const", "Input", "Output")
 
 
 class OpenVinoGraph:
@@ -55,6 +58,15 @@ class OpenVinoBackend:
                 f"OpenVINO cannot load {path} ({str(error).splitlines()[0]}); "
                 "choose another --backend or export the bundle again."
             ) from error
+
+    def placement(self, path: Path, feeds: Mapping[str, NDArray[Any]]) -> Placement:
+        """As the compiled graph says; its kernels are named with the precision they compute in."""
+        compiled = self._core.compile_model(self._core.read_model(path), self.device, self._config)
+        infos = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+        working = [info for info in infos if info["layerType"].astype(str) not in NO_WORK]
+        kernels = Counter(info["primitiveType"].astype(str) for info in working)
+        devices = "+".join(compiled.get_property("EXECUTION_DEVICES"))
+        return Placement({devices: kernels.total()}, dict(kernels.most_common()))
 
 
 def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:

@@ -58,7 +58,7 @@ def test_doctor_says_that_this_machine_works(stan_edge):
 
 
 def test_bench_keeps_the_raw_values(stan_edge):
-    ran = stan_edge("bench", "--repeat", "1", "--json")
+    ran = stan_edge("bench", "--repeat", "1", "--json", "-")
     assert ran.returncode == 0, ran.stderr
     report = json.loads(ran.stdout)
     for stage in ("decode", "region", "view", "explain", "conclude"):
@@ -66,7 +66,11 @@ def test_bench_keeps_the_raw_values(stan_edge):
         assert values
         assert report["percentiles_ms"][stage]["p50"] == np.percentile(values, 50)
         assert report["percentiles_ms"][stage]["p99"] is None  # fewer than a thousand values
-    assert len(report["stages_ms"]["explain"]) == report["windows"]
+    explained = report["stages_ms"]["explain"] + report["warm_up_ms"]["explain"]
+    assert len(explained) == report["windows"]["done"]
+    assert report["mode"] == "camera"
+    cold = report["cold_start"]
+    assert 0 < cold["model_loaded_s"] < cold["first_frame_s"] < cold["first_result_s"]
 
 
 def test_an_extra_that_is_missing_is_named(stan_edge, monkeypatch, tmp_path):

@@ -316,3 +316,27 @@ def test_mediapipe_writes_nothing_to_the_terminal_and_swallows_nothing_of_ours()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert done.stdout == ""
     assert done.stderr == "kept\n"
+
+
+def test_threads_that_remove_the_noise_together_give_the_terminal_back() -> None:
+    code = (
+        "import os, threading\n"
+        "from stan_edge.native_noise import native_noise_removed\n"
+        "first_in, second_in = threading.Event(), threading.Event()\n"
+        "def second():\n"
+        "    first_in.wait()\n"
+        "    with native_noise_removed():\n"
+        "        second_in.set()\n"
+        "        thread_of_first.join()\n"
+        "        os.write(2, b'I0000 00:00:00.000000 1 noise.cc:1] noise\\n')\n"
+        "        os.write(2, b'kept\\n')\n"
+        "def first():\n"
+        "    with native_noise_removed():\n"
+        "        first_in.set()\n"
+        "        second_in.wait()\n"
+        "thread_of_first, thread_of_second = threading.Thread(target=first), threading.Thread(target=second)\n"
+        "thread_of_first.start(); thread_of_second.start(); thread_of_second.join()\n"
+        "os.write(2, b'after\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "kept\nafter\n"
