@@ -163,16 +163,19 @@ def _calibrated_before(contract: Contract, earlier: Contract) -> Contract:
 def _parity_windows(
     spec: InputSpec, classes: int, source: CalibrationWindows | Bundle | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A window of noise and one of coarse blocks, and with calibration one real window for each of three classes; the
-    class explained is the window's own for some and another for others."""
+    """A window of noise, and with calibration one real window for each of three classes, without it one of coarse blocks;
+    the class explained is the window's own for some and another for others."""
     if isinstance(source, Bundle):
         with np.load(source.parity) as recorded:
             return recorded["frames"], recorded["class_index"]
     rng = np.random.default_rng(0)
     shape = (spec.frames, spec.size_px, spec.size_px, 3)
-    frames = [rng.integers(0, 256, shape, np.uint8), _blocks(rng, spec)]
-    class_index = [PREDICTED, classes - 1]
-    if source is not None:
+    frames = [rng.integers(0, 256, shape, np.uint8)]
+    class_index = [PREDICTED]
+    if source is None:
+        frames.append(_blocks(rng, spec))
+        class_index.append(classes - 1)
+    else:
         for number, label in enumerate(np.unique(source.labels)[:3]):
             frames.append(source.frames[np.flatnonzero(source.labels == label)[0]])
             class_index.append(int(label) if number % 2 else PREDICTED)

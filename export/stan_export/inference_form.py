@@ -50,7 +50,7 @@ class Embed:
 class LocalWeights:
     """Stages 1 and 2; both BatchNorms are inside `conv1` and `fc1`."""
 
-    position: Depthwise  # the input is added inside
+    position: Depthwise
     conv1: Linear
     affinity: Depthwise
     conv2: Linear
@@ -63,7 +63,7 @@ class GlobalWeights:
     """Stages 3 and 4; gain and shift of both LayerNorms are inside `qkv` and `fc1`, whose weights sum to 0 over the
     channels that come in; the scale of the attention is inside the q columns of `qkv`."""
 
-    position: Depthwise  # the input is added inside
+    position: Depthwise
     qkv: Linear
     proj: Linear
     fc1: Linear
@@ -149,7 +149,7 @@ def _bias(layer: nn.Conv3d | nn.Linear) -> Tensor:
 def _block(block: nn.Module) -> LocalWeights | GlobalWeights:
     if isinstance(block, LocalBlock):
         return LocalWeights(
-            position=_plus_identity(_depthwise(block.pos_embed)),
+            position=_depthwise(block.pos_embed),
             conv1=_linear(block.conv1),
             affinity=_depthwise(block.attn),
             conv2=_linear(block.conv2),
@@ -160,7 +160,7 @@ def _block(block: nn.Module) -> LocalWeights | GlobalWeights:
         _absorb_affine(block.attn.qkv, block.norm1.weight, block.norm1.bias)
         _absorb_affine(block.mlp.fc1, block.norm2.weight, block.norm2.bias)
         return GlobalWeights(
-            position=_plus_identity(_depthwise(block.pos_embed)),
+            position=_depthwise(block.pos_embed),
             qkv=_centred(_scaled_qkv(block.attn)),
             proj=_linear(block.attn.proj),
             fc1=_centred(_linear(block.mlp.fc1)),
@@ -188,14 +188,6 @@ def _embed(embed: PatchEmbed) -> Embed:
 
 def _depthwise(conv: nn.Conv3d) -> Depthwise:
     return Depthwise(_array(conv.weight), _array(_bias(conv)))
-
-
-def _plus_identity(conv: Depthwise) -> Depthwise:
-    """`x + conv(x)` as one convolution: 1 more in the middle of each kernel."""
-    kernel = conv.kernel.copy()
-    middle = kernel.shape[-1] // 2
-    kernel[:, :, middle, middle, middle] += 1
-    return Depthwise(kernel, conv.bias)
 
 
 def _centred(layer: Linear) -> Linear:

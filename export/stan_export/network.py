@@ -103,7 +103,9 @@ def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: Atte
     embed = stage.embed
     operators = [standardize(g, channels, embed.eps, centred=False), affine(g, embed.gain, embed.shift)]
     for block in stage.blocks:
-        operators.append(depthwise(g, block.position, grid))
+        # not as 1 more in the middle of the kernel: it saves nothing that can be measured, and bfloat16 rounds the small
+        # weight away
+        operators.append(residual(g, depthwise(g, block.position, grid)))
         if isinstance(block, LocalWeights):
             operators += _local_block(g, block, grid)
         else:
