@@ -163,8 +163,8 @@ def _calibrated_before(contract: Contract, earlier: Contract) -> Contract:
 def _parity_windows(
     spec: InputSpec, classes: int, source: CalibrationWindows | Bundle | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A window of noise, and with calibration one real window for each of three classes, without it one of coarse blocks;
-    the class explained is the window's own for some and another for others."""
+    """A window of noise, and with calibration one real window for each of three classes, without it one of coarse
+    blocks; the class explained is the window's own for some and another for others."""
     if isinstance(source, Bundle):
         with np.load(source.parity) as recorded:
             return recorded["frames"], recorded["class_index"]

@@ -103,8 +103,8 @@ def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: Atte
     embed = stage.embed
     operators = [standardize(g, channels, embed.eps, centred=False), affine(g, embed.gain, embed.shift)]
     for block in stage.blocks:
-        # not as 1 more in the middle of the kernel: it saves nothing that can be measured, and bfloat16 rounds the small
-        # weight away
+        # not as 1 more in the middle of the kernel: it saves nothing that can be measured, and in bfloat16 the small
+        # weight is rounded away
         operators.append(residual(g, depthwise(g, block.position, grid)))
         if isinstance(block, LocalWeights):
             operators += _local_block(g, block, grid)

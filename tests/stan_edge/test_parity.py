@@ -56,11 +56,8 @@ class Twisted:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_engine_here_reproduces_the_float64_reference(
-    tiny_bundle: Bundle, any_backend: Backend, method: Method, request: pytest.FixtureRequest
+    tiny_bundle: Bundle, any_backend: Backend, method: Method
 ) -> None:
-    if (any_backend.precision, method) == ("bf16", "staa-grad"):
-        # products of small gradients: maps are off by 2.5 %, and bf16 is refused for it
-        request.applymarker(pytest.mark.xfail(strict=True))
     row = replay(tiny_bundle, any_backend, Explainer(tiny_bundle, any_backend, method))
     assert row.passed
     assert row.tolerance == (1e-4 if any_backend.precision == "f32" else 2e-2)
