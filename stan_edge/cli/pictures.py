@@ -56,7 +56,7 @@ PrivacyLevel = Annotated[
     typer.Option(
         "--privacy",
         rich_help_panel=PANEL,
-        help="How people are hidden in all pictures: none, blur or silhouette; default: blur with --evidence, else none.",
+        help="How people are hidden in pictures: none, blur or silhouette; default: blur with --evidence, else none.",
     ),
 ]
 
