@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 Privacy = Literal["none", "blur", "silhouette"]
 LEVELS: tuple[Privacy, ...] = ("none", "blur", "silhouette")
 
-GROWN = 0.15
+GROWN = 0.25
 """Added to every side of the person's box, of its longer side, beyond the margin that the region has already: between
-two looks a falling head moves by that much."""
-CELLS = 12
+two looks a falling head or arm leaves that one (bench/results/privacy.md)."""
+CELLS = 16
 """Cells along the longer side of what is hidden: a face of somebody who stands is one or two."""
-SOFT_CELLS = 64
-"""Cells along the longer side of the rest of the picture, where somebody may stand whom the search does not know."""
+SOFT_CELLS = 48
+"""Cells along the longer side of the rest of the picture: somebody may be there whom the search does not know, or takes
+for a chair. A face that takes a tenth of the picture is four or five."""
 FLAT, FLAT_PERSON = (96, 96, 96), (24, 26, 30)
 
 

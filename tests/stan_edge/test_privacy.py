@@ -144,20 +144,11 @@ def scene(texture: Image, noisy: Callable[..., np.ndarray]) -> list[Image]:
     return rooms
 
 
-@pytest.fixture(scope="module")
-def bundle(tiny_bundle: Bundle) -> Bundle:
-    """The same model, to which every frame of an event is important."""
-    contract = tiny_bundle.contract
-    vanilla = contract.methods["vanilla"]
-    always = vanilla.model_copy(update={"thresholds": dict.fromkeys(vanilla.thresholds, 0.0)})
-    return replace(tiny_bundle, contract=contract.model_copy(update={"methods": {"vanilla": always}}))
-
-
 @pytest.fixture
-def play(bundle: Bundle, backend: Backend, explainer: Explainer, scene: list[Image]) -> Callable[..., None]:
+def play(eager_bundle: Bundle, backend: Backend, explainer: Explainer, scene: list[Image]) -> Callable[..., None]:
     def run(privacy: Privacy, region: Region, *sinks: Sink) -> None:
         source = ScriptedSource([Show(scene, 10)], live=False, name="room")
-        Runtime(bundle, backend, explainer, sinks, privacy=privacy).run(source, Fixed(region))
+        Runtime(eager_bundle, backend, explainer, sinks, privacy=privacy).run(source, Fixed(region))
 
     return run
 
@@ -207,11 +198,11 @@ def pictures_of(path: Path) -> list[Image]:
 @pytest.mark.parametrize("region", [TRACKED, NOBODY], ids=lambda region: region.state)
 @pytest.mark.parametrize("privacy", ["none", "blur", "silhouette"])
 def test_no_file_holds_the_person(
-    play: Callable[..., None], bundle: Bundle, tmp_path: Path, texture: Image, privacy: Privacy, region: Region
+    play: Callable[..., None], eager_bundle: Bundle, tmp_path: Path, texture: Image, privacy: Privacy, region: Region
 ) -> None:
-    contract = bundle.contract
+    contract = eager_bundle.contract
     seen, timeline, folder = tmp_path / "seen.mp4", tmp_path / "timeline.png", tmp_path / "evidence"
-    evidence = Evidence(folder, bundle, "vanilla", privacy)
+    evidence = Evidence(folder, eager_bundle, "vanilla", privacy)
     play(
         privacy,
         region,
