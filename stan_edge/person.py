@@ -49,6 +49,8 @@ class Region:
     """`held`: not found just now, this is the last box."""
     mask: Mask | None = field(default=None, compare=False, repr=False)
     """The person's pixels with margin; None where only the box is known."""
+    seen_px: Box | None = field(default=None, compare=False, repr=False)
+    """Tight box of the newest look, which `box_px` follows with some delay; None unless `tracked`."""
 
 
 NOBODY = Region(None, "none")
@@ -109,7 +111,7 @@ class BoxSmoother:
             median = np.median(np.stack(self._boxes), axis=0)
             self._box = padded_box(median, width_px, height_px)
             self._mask = None if mask is None or not mask.any() else padded_mask(mask, raw)
-            return Region(self._box, "tracked", self._mask)
+            return Region(self._box, "tracked", self._mask, clipped_box(raw, width_px, height_px))
         return NOBODY if self._box is None else Region(self._box, "held", self._mask)
 
 
@@ -127,11 +129,17 @@ def padded_box(raw: RawBox, width_px: int, height_px: int) -> Box:
     x0, y0, x1, y1 = (float(value) for value in raw)
     least_px = MIN_MARGIN_PX * width_px / 640
     x_px, y_px = max(MARGIN * (x1 - x0), least_px), max(MARGIN * (y1 - y0), least_px)
+    return clipped_box(np.array([x0 - x_px, y0 - y_px, x1 + x_px, y1 + y_px]), width_px, height_px)
+
+
+def clipped_box(raw: RawBox, width_px: int, height_px: int) -> Box:
+    """The pixels that a box touches, at least one."""
+    x0, y0, x1, y1 = (float(value) for value in raw)
     return (
-        min(max(math.floor(x0 - x_px), 0), width_px - 1),
-        min(max(math.floor(y0 - y_px), 0), height_px - 1),
-        max(min(math.ceil(x1 + x_px), width_px), 1),
-        max(min(math.ceil(y1 + y_px), height_px), 1),
+        min(max(math.floor(x0), 0), width_px - 1),
+        min(max(math.floor(y0), 0), height_px - 1),
+        max(min(math.ceil(x1), width_px), 1),
+        max(min(math.ceil(y1), height_px), 1),
     )
 
 

@@ -16,6 +16,7 @@ from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import PREDICTED, Explainer, Explanation
 from stan_edge.journal.writer import Journal
 from stan_edge.person import Tracker
+from stan_edge.privacy import Privacy, hide
 from stan_edge.records import End, Event, Record, Start, Status
 from stan_edge.sinks import Sink
 from stan_edge.sources import SYSTEM_CLOCK, Clock, CroppedSource, Feed, Frame, Reader, Reconnecting
@@ -49,6 +50,7 @@ class Runtime:
         asked: the class that every window explains; None: its own label.
         journal: is told of every record before any sink, and an alarm is on disk when it returns. It is no sink, so
             that it cannot come after one.
+        privacy: what sinks get to see of the person; the model sees everything.
         clock: what a live source and its delays are measured by.
         stages: receives the time of each stage when given.
     """
@@ -63,6 +65,7 @@ class Runtime:
         hop_s: float | None = None,
         asked: str | None = None,
         journal: Journal | None = None,
+        privacy: Privacy = "none",
         stop: threading.Event | None = None,
         clock: Clock = SYSTEM_CLOCK,
         stages: StageTimes | None = None,
@@ -75,6 +78,7 @@ class Runtime:
         self._asked = asked
         self._class_index = PREDICTED if asked is None else bundle.contract.classes.index(asked)
         self._journal = journal
+        self._privacy = privacy
         self._run_id = ""
         self._stop = stop or threading.Event()
         self._clock = clock
@@ -166,8 +170,9 @@ class Runtime:
         region, windows = stream.feed(frame)
         if self._stages:
             self._stages.region_ms.append((time.perf_counter() - t0) * 1e3)
+        shown = replace(frame, image=hide(frame.image, region, self._privacy))
         for sink in self._sinks:
-            sink.frame(frame, region)
+            sink.frame(shown, region)
         for window in windows:
             # a live window that is already a hop late is shed: the next one is due and shows the same frames
             late_s = self._clock.now_s() - arrived_s
@@ -188,8 +193,9 @@ class Runtime:
         step = stream.conclude(window, explanation, (self._clock.now_s() - arrived_s) * 1e3)
         self._record(step.result)
         if explanation is not None:
+            bare = window.without_pictures()
             for sink in self._sinks:
-                sink.window(window, step.result, square, explanation)
+                sink.window(bare, step.result, square, explanation)
         for sink in self._sinks:
             sink.timeline(step.final)
         for event in step.events:

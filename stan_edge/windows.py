@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,7 @@ MAX_SHIFT_S = 0.15
 """Farthest a frame may lie from its tick: a camera below 3.3 frames a second is too slow for a 10 Hz grid."""
 FREEZE_S = 1.0
 """Identical pictures from a camera for this long mean that it hangs, not that the room is still: sensors are noisy."""
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 BLACK_LEVEL = 8
 """A picture whose 99th percentile is below this shows nothing (a covered lens, a failed decoder)."""
 
@@ -62,6 +63,14 @@ class Window:
     one."""
     breaks: bool = False
     """The stream broke in it: nothing before it goes on after it."""
+
+    def without_pictures(self) -> Window:
+        """The same window with empty pictures and no masks."""
+        samples = tuple(
+            replace(sample, frame=replace(sample.frame, image=NO_PICTURE), region=replace(sample.region, mask=None))
+            for sample in self.samples
+        )
+        return replace(self, samples=samples)
 
 
 class Sampler:

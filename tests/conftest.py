@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,15 @@ def tiny_bundle(tiny_checkpoint: Path, calibration: Path, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     export(tiny_checkpoint, folder, calibration)
     return open_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def eager_bundle(tiny_bundle: Bundle) -> Bundle:
+    """The same model, to which every frame of an event is important."""
+    contract = tiny_bundle.contract
+    vanilla = contract.methods["vanilla"]
+    always = vanilla.model_copy(update={"thresholds": dict.fromkeys(vanilla.thresholds, 0.0)})
+    return replace(tiny_bundle, contract=contract.model_copy(update={"methods": {"vanilla": always}}))
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,19 @@ from stan_edge.cli.outlets import (
     WebhookSecretFile,
     WebhookUrl,
 )
+from stan_edge.cli.pictures import (
+    DisplayHere,
+    EvidenceDays,
+    EvidenceFolder,
+    EvidenceMb,
+    EvidenceS,
+    Pictures,
+    PrivacyLevel,
+    SaveTimeline,
+    SaveVideo,
+)
 from stan_edge.errors import ConfigError
+from stan_edge.evidence.keep import Keep
 from stan_edge.journal.retention import Retention
 
 if TYPE_CHECKING:
@@ -74,9 +86,14 @@ def command(
     ] = False,
     realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own pace, as a camera.")] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="Records as JSON lines on stdout.")] = False,
-    save_video: Annotated[Path | None, typer.Option("--save-video", help="Annotated video (.mp4).")] = None,
-    save_timeline: Annotated[Path | None, typer.Option("--save-timeline", help="Timeline picture (.png).")] = None,
-    display: Annotated[bool, typer.Option("--display", help="Show it on this machine's screen; q quits.")] = False,
+    save_video: SaveVideo = None,
+    save_timeline: SaveTimeline = None,
+    display: DisplayHere = False,
+    evidence: EvidenceFolder = None,
+    evidence_s: EvidenceS = 5.0,
+    evidence_days: EvidenceDays = Keep.days,
+    evidence_mb: EvidenceMb = Keep.megabytes,
+    privacy: PrivacyLevel = None,
     journal: Annotated[
         Path | None,
         typer.Option("--journal", help="Folder in which every record is kept on disk; see `stan-edge events`."),
@@ -101,6 +118,9 @@ def command(
     spec = _one_source(source, camera, demo=demo)
     if save_video and save_video.exists() and Path(spec).exists() and save_video.samefile(spec):
         raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
+    pictures = Pictures.parse(
+        save_video, save_timeline, display=display, evidence=evidence, evidence_s=evidence_s, privacy=privacy
+    )
     outlets = Outlets.parse(
         mqtt=mqtt,
         mqtt_password_file=mqtt_password_file,
@@ -131,7 +151,7 @@ def command(
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     stop = threading.Event()
-    sinks = _picture_sinks(contract, chosen, save_video, save_timeline, stop if display else None)
+    sinks = pictures.open(bundle, chosen, Keep(evidence_days, evidence_mb), stop)
     cropped = Crop.parse(crop) if crop else None
     with ExitStack() as stack:
 
@@ -147,10 +167,21 @@ def command(
         engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
         explainer = Explainer(bundle, engine, chosen)
         require_parity(bundle, engine, explainer)
-        tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
+        masks = contract.input.region == "mask" or pictures.privacy == "silhouette"
+        tracker = stack.enter_context(watching(masks=masks)) if person else None
         sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
         sinks += outlets.open(seen.name, contract, hop_s)
-        runtime = Runtime(bundle, engine, explainer, sinks, hop_s=hop_s, asked=asked, journal=kept, stop=stop)
+        runtime = Runtime(
+            bundle,
+            engine,
+            explainer,
+            sinks,
+            hop_s=hop_s,
+            asked=asked,
+            journal=kept,
+            privacy=pictures.privacy,
+            stop=stop,
+        )
         end = runtime.run(seen, tracker)
     if end.failed:
         print(f"stan-edge: {end.reason}", file=sys.stderr)
@@ -190,29 +221,6 @@ def _one_source(source: str | None, camera: str | None, *, demo: bool) -> str:
     if len(given) != 1:
         raise ConfigError("Give one of: a video file, --camera NUMBER|DEVICE|URL, or --demo.")
     return given[0]
-
-
-def _picture_sinks(
-    contract: Contract,
-    method: Method,
-    save_video: Path | None,
-    save_timeline: Path | None,
-    stop_display: threading.Event | None,
-) -> list[Sink]:
-    sinks: list[Sink] = []
-    if save_video:
-        from stan_edge.sinks.overlay import OverlayVideo
-
-        sinks.append(OverlayVideo(save_video, contract, method))
-    if save_timeline:
-        from stan_edge.sinks.timeline_picture import TimelinePicture
-
-        sinks.append(TimelinePicture(save_timeline, contract, method))
-    if stop_display:
-        from stan_edge.sinks.display import Display
-
-        sinks.append(Display(contract, method, stop_display))
-    return sinks
 
 
 def _text_sink(contract: Contract, method: Method, *, json_lines: bool, live: bool) -> Sink:

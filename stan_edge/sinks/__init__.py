@@ -27,10 +27,11 @@ class Sink:
         """A record: start, window, event, end."""
 
     def frame(self, frame: Frame, region: Region) -> None:
-        """A frame has arrived and the person's region in it is known."""
+        """A frame has arrived and the person's region in it is known. Its picture is what the run's privacy leaves of
+        it; there is no other way to the picture."""
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        """A valid window was explained; `square` maps its map back to the frames."""
+        """A valid window was explained; `square` maps its map back to the frames. It holds no pictures."""
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         """Frames whose importance is final."""

@@ -1,0 +1,127 @@
+"""The folder in which packs lie: whole ones only, for so many days, and no more than so much."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stan_edge.bundle import DIGESTS
+from stan_edge.errors import ConfigError
+from stan_edge.evidence.keep import Keep
+from stan_edge.evidence.pack import ABOUT
+
+PART = ".evidence-"
+DAY_S = 86_400
+
+
+class Packs:
+    """Adds packs to a folder that several runs may share. They can be read by their owner only.
+
+    Raises:
+        ConfigError: it cannot be such a folder.
+    """
+
+    def __init__(self, folder: Path, keep: Keep) -> None:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--evidence {folder}: cannot be a folder ({error.strerror}); give one that you may write to."
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"--evidence {folder}: may not be written to; give another folder.")
+        self._folder = folder
+        self._keep = keep
+
+    def add(self, name: str, write: Callable[[Path], None]) -> bool:
+        """Have a pack written; it is there as a whole or not at all. False: it was there already, and stays.
+
+        Raises:
+            OSError: the disk does not let us.
+        """
+        if (self._folder / name).exists():
+            return False
+        part = self._folder / f"{PART}{os.getpid()}-{name}"
+        with _locked(self._folder):
+            part.mkdir(mode=0o700)
+            being_written = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(being_written, fcntl.LOCK_EX)
+        try:
+            write(part)
+            for path in (*part.iterdir(), part):
+                _sync(path)
+            part.rename(self._folder / name)
+            _sync(self._folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            os.close(being_written)
+        return True
+
+    def trim(self) -> None:
+        """Delete what a killed run has left half-written, packs that are too old, and the oldest that do not fit. The
+        newest stays.
+
+        Raises:
+            OSError: the disk does not let us.
+        """
+        with _locked(self._folder):
+            for part in self._folder.glob(f"{PART}*"):
+                if part.is_dir() and not _is_locked(part):
+                    shutil.rmtree(part)
+            packs = sorted(
+                ((path / ABOUT).stat().st_mtime_ns, path) for path in self._folder.iterdir() if _is_pack(path)
+            )
+            sizes = [sum(file.stat().st_size for file in path.iterdir()) for _, path in packs]
+            too_large = sum(sizes) - self._keep.megabytes * 1e6
+            older_than_ns = (time.time() - self._keep.days * DAY_S) * 1e9
+            for (written_ns, path), size in zip(packs[:-1], sizes, strict=False):
+                if written_ns >= older_than_ns and too_large <= 0:
+                    break
+                too_large -= size
+                gone = path.rename(path.with_name(f"{PART}{path.name}"))  # killed now, the next trim goes on
+                shutil.rmtree(gone)
+
+
+def _is_pack(path: Path) -> bool:
+    """Nothing else that lies there is ever touched."""
+    return not path.name.startswith(PART) and (path / ABOUT).is_file() and (path / DIGESTS).is_file()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """So that no part is taken for a leftover between its making and its lock."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_locked(part: Path) -> bool:
+    handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,14 @@
+"""How long packs are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How much is kept."""
+
+    days: float = 30.0
+    megabytes: float = 2000.0
+    """About a thousand alarms."""
