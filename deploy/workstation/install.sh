@@ -112,7 +112,7 @@ for file in "$etc"/*.toml; do
     as_service "$opt/$new/bin/stan-edge" check-config "$file" || die "repair $file and repeat; nothing was changed"
 done
 
-sed "s| /opt/| $root/opt/|; s| /etc/| $root/etc/|" "$here/stan-edge@.service" >"$units/stan-edge@.service"
+sed "s|=/opt/|=$root/opt/|; s| /etc/| $root/etc/|" "$here/stan-edge@.service" >"$units/stan-edge@.service"
 chmod 644 "$units/stan-edge@.service"
 trap - EXIT
 switch "$new"
