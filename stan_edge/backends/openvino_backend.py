@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from stan_edge.backends import Placement, Precision
 from stan_edge.errors import BackendError, BackendUnavailableError
+
+# `import openvino` writes an id into the home and reports itself to Google Analytics, from a process of its own, unless
+# this package of its cannot be imported
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+import openvino as ov  # noqa: E402
 
 CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 

@@ -11,6 +11,7 @@ import typer
 from stan_edge.cli import (
     bench,
     calibrate,
+    check_config,
     data,
     doctor,
     evaluate,
@@ -34,8 +35,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-for verb in (run, explain, events, replay, verify, bench, doctor, train, export, calibrate, evaluate, tables):
-    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+VERBS = (run, check_config, explain, events, replay, verify, bench, doctor, train, export, calibrate, evaluate, tables)
+for verb in VERBS:
+    app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(data.app, name="data")
 
 

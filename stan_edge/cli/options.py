@@ -41,3 +41,15 @@ def choice(option: str, value: str, *choices: str) -> str:
     if value not in choices:
         raise ConfigError(f"{option} {value!r} is not one of {', '.join(choices)}; choose one.")
     return value
+
+
+def secret_in(option: str, file: Path) -> str:
+    """The text of a file, without the end of its line; raises ConfigError, which does not repeat it."""
+    try:
+        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{option} {file}: cannot be read ({reason}); give a text file.") from None
+    if not secret:
+        raise ConfigError(f"{option} {file}: is empty; put the secret into it.")
+    return secret

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stan_edge.cli.options import need_extra
+from stan_edge.cli.options import need_extra, secret_in
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ HttpAt = Annotated[
         "--http", metavar="HOST:PORT", rich_help_panel=PANEL, help="Serve /metrics, /health/live and /health/ready."
     ),
 ]
+
+
+PARAMETERS = (
+    *("mqtt", "mqtt_password_file", "mqtt_ca", "mqtt_windows", "home_assistant"),
+    *("webhook", "webhook_secret_file", "outbox", "http"),
+)
 
 
 @dataclass(frozen=True)
@@ -192,13 +198,4 @@ def _listening(text: str) -> Listening:
 
 
 def _secret(option: str, file: Path | None, variable: str) -> str | None:
-    if file is None:
-        return os.environ.get(variable)
-    try:
-        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"{option} {file}: cannot be read ({reason}); give a text file.") from None
-    if not secret:
-        raise ConfigError(f"{option} {file}: is empty; put the secret into it.")
-    return secret
+    return os.environ.get(variable) if file is None else secret_in(option, file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stan_edge.cli.options import choice
-from stan_edge.evidence.keep import Keep
+from stan_edge.evidence.keep import LONGEST_AROUND_S, Keep
 from stan_edge.privacy import LEVELS, Privacy
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stan_edge.sinks import Sink
 
 PANEL = "Pictures (none leaves memory otherwise)"
-LONGEST_AROUND_S = 60.0
 
 SaveVideo = Annotated[Path | None, typer.Option("--save-video", rich_help_panel=PANEL, help="Annotated video (.mp4).")]
 SaveTimeline = Annotated[

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_AROUND_S = 60.0
+"""That may be shown before an event, and after it."""
+
 
 @dataclass(frozen=True)
 class Keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -165,6 +166,22 @@ def test_a_file_cut_off_in_the_middle_is_labelled_as_far_as_it_goes(stan_edge, t
     assert 20 <= end["frames"] < 60
     assert end["reason"] in ran.stderr
     assert any(r["type"] == "window" and r["valid"] for r in records(ran))
+
+
+def test_nobody_is_told_that_it_runs(tmp_path):
+    """`import openvino` would tell, in a child whose end by a forbidden socket goes unnoticed. Its id file shows it."""
+    guard = str(Path(__file__).with_name("no_network.py"))
+    undecided = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+
+    def home_after(*command: str) -> set[str]:
+        home = tmp_path / Path(command[0]).name
+        home.mkdir()
+        environment = undecided | {"HOME": str(home)}
+        subprocess.run([sys.executable, guard, *command], env=environment, capture_output=True, check=True)
+        return {path.name for path in home.iterdir()}
+
+    assert "intel" in home_after(sys.executable, "-c", "import openvino")  # or this test could not fail
+    assert "intel" not in home_after(COMMAND, "run", "--demo", "--json")
 
 
 def test_no_internet_socket_is_opened(tmp_path):
