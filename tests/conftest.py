@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from stan_train.model import Stan, StanConfig
 from stan_train.synth import write_video
 from stan_train.validation import normalize
 from tests.stan_export.conftest import trained_size
+
+sys.modules["openvino_telemetry"] = None  # some tests import openvino by themselves, and it would report that
 
 settings.register_profile("repeatable", derandomize=True, database=None, max_examples=40, deadline=None)
 settings.load_profile("repeatable")

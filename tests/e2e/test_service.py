@@ -58,11 +58,7 @@ def test_check_config_says_what_would_run_and_changes_nothing(stan_edge, tmp_pat
         (['[camera]', 'source = 0', 'http.listen = "x"'], "line 3, camera.http", "unknown"),
         (['http.listen = "x"', '[camera]', 'source = 0'], "line 1, http.listen", "no address"),
         (['[outbox]', 'folder = "o"', '[camera]', 'source = 0'], "line 2, outbox.folder", "nothing to keep"),
-<<<<<<< HEAD
         (['[webhook]', 'secret_file = "o"', '[camera]', "source = 0"], "line 2, webhook.secret_file", "to sign"),
-=======
-        (['[webhook]', 'secret_file = "o"', '[camera]', 'source = 0'], "line 2, webhook.secret_file", "to sign"),
->>>>>>> wip-deploy
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_with_its_line(refused, tmp_path, lines, where, says):
