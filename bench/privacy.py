@@ -45,12 +45,7 @@ def main(
     lines.append(f"| all {len(clips)} | {' | '.join(map(str, total))} |")
     text = (
         "# What of the person is outside the hidden box\n\n" + "\n".join(lines) + "\n\n"
-<<<<<<< HEAD
-        f"A little: at most {LITTLE:g} of the person's longer side. Clips without such frames are in the last line "
-        "only. "
-=======
         f"A little: at most {LITTLE:g} of the person's longer side. Clips without are in the last line only. "
->>>>>>> wip-evidence
         f"{date.today():%Y-%m-%d}, `bench/privacy.py`.\n"
     )
     print(text)
