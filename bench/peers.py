@@ -1,4 +1,4 @@
-"""Forward and gradient against what one would take instead, all alternating in one process.
+"""Forward and gradient against what one would take instead, all in one process, in turns.
 
     python bench/peers.py [--variant stan-t --size 112] [--runs 30] [--out bench/results/peers-stan-t-112.md]
 
@@ -39,7 +39,7 @@ from stan_export.inference_form import fold_batchnorm
 from stan_export.parity import record
 from stan_train.model import Stan, variant
 
-WARM_UP = 3
+WARM_UP, PAUSE_S = 3, 0.05
 METHODS: tuple[Method, ...] = ("vanilla", "gradcam", "smoothgrad")
 Contenders = dict[str, Callable[[], Any]]
 
@@ -132,8 +132,12 @@ def _ours(
 
 def _alternate(contenders: Contenders, runs: int) -> dict[str, np.ndarray]:
     spent_ms: dict[str, list[float]] = {name: [] for name in contenders}
+    names, rng = list(contenders), np.random.default_rng(0)
     for run in range(WARM_UP + runs):
-        for name, call in contenders.items():
+        # another order each time, and a pause: an engine's threads spin on for a while, at the cost of whoever is next
+        for name in rng.permutation(names):
+            call = contenders[name]
+            time.sleep(PAUSE_S)
             started_s = time.perf_counter()
             call()
             if run >= WARM_UP:
@@ -205,7 +209,7 @@ def _report(
         f"| smoothgrad n = 8 / 8 vanilla, {own} | <= 0.75 | {smooth} |",
         f"| gradcam / forward, {own} | <= 1.05 | {ratio(f'gradcam, {own}', f'forward, {own}')} |",
         "",
-        f"{len(next(iter(spent_ms.values())))} runs each, alternating in one process; {psutil.cpu_count()} shared "
+        f"{len(next(iter(spent_ms.values())))} runs each, in one process, in another order each time; {psutil.cpu_count()} shared "
         f"processors, {torch.get_num_threads()} threads of PyTorch; float32 matrix product {peak:.0f} GFLOP/s; forward "
         f"{work['forward']:.1f} GFLOP, with the gradient {work['explain']:.1f}; torch {torch.__version__}, "
         f"random weights; {date.today():%Y-%m-%d}.",

@@ -111,8 +111,9 @@ class Runtime:
         started = silent = False
         frames = damaged = 0
         while not self._stop.is_set():
+            dropped = _dropped(reader, damaged)
             for sink in self._sinks:
-                sink.turn(_dropped(reader, damaged))
+                sink.turn(dropped)
             try:
                 item = reader.get(POLL_S) if reader else source.read()
                 # the second `get` raises if the source has failed since the first one gave up

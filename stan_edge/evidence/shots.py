@@ -32,10 +32,11 @@ class Shot:
         """Compress a frame: 1.5 ms for 640x360."""
         height, width = frame.image.shape[:2]
         scale = min(WIDTH_PX / width, 1.0)
-        image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+        image = frame.image
         if scale < 1:
             image = cv2.resize(image, (WIDTH_PX, max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
-        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
         return cls(frame.index, frame.t_capture_s, jpeg.tobytes(), scale)
 
     def picture(self) -> Image:
