@@ -65,8 +65,8 @@ class GraphBuilder:
     def model(
         self,
         name: str,
-        inputs: Mapping[str, tuple[int, Sequence[int]]],
-        outputs: Mapping[str, tuple[str, Sequence[int]]],
+        inputs: Mapping[str, tuple[int, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
     ) -> onnx.ModelProto:
         """The finished model, without nodes that no output needs.
 

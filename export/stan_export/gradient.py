@@ -30,9 +30,8 @@ Operator = Callable[[str], tuple[str, Pullback]]
 
 @dataclass(frozen=True)
 class Grid:
-    """The space-time shape of a token sequence."""
+    """The space-time shape of a token sequence; the batch is any, and every Reshape says -1 there."""
 
-    batch: int
     t: int
     h: int
     w: int
@@ -107,7 +106,7 @@ def _convolve(g: GraphBuilder, x: str, kernel: Array, bias: str, grid: Grid) -> 
     """The transposes stand right beside the convolution, on five axes: OpenVINO then runs it channels-last
     and drops them (stan-t at 112, two cores: 35 ms to explain; with a Reshape in between 40 ms)."""
     channels, size = len(kernel), kernel.shape[-1]
-    x = g.transpose(g.reshape(x, grid.batch, grid.t, grid.h, grid.w, channels), 0, 4, 1, 2, 3)
+    x = g.transpose(g.reshape(x, -1, grid.t, grid.h, grid.w, channels), 0, 4, 1, 2, 3)
     x = g.node(
         "Conv",
         x,
@@ -117,7 +116,7 @@ def _convolve(g: GraphBuilder, x: str, kernel: Array, bias: str, grid: Grid) -> 
         pads=[size // 2] * 6,
         group=channels,
     )
-    return g.reshape(g.transpose(x, 0, 2, 3, 4, 1), grid.batch, grid.tokens, channels)
+    return g.reshape(g.transpose(x, 0, 2, 3, 4, 1), -1, grid.tokens, channels)
 
 
 def gelu(g: GraphBuilder) -> Operator:
@@ -194,13 +193,13 @@ def attention(g: GraphBuilder, heads: int, channels: int, grid: Grid, probe: Att
     `dK = dS' Q`; the row sum over channels equals `rowsum(P * dP)` over tokens and is N / d times smaller.
     """
     width = channels // heads
-    split = (grid.batch, grid.tokens, heads, width)
+    split = (-1, grid.tokens, heads, width)
 
     def to_heads(x: str, *order: int) -> str:
         return g.transpose(g.reshape(x, *split), *order)
 
     def from_heads(x: str, *order: int) -> str:
-        return g.reshape(g.transpose(x, *order), grid.batch, grid.tokens, channels)
+        return g.reshape(g.transpose(x, *order), -1, grid.tokens, channels)
 
     def apply(x: str) -> tuple[str, Pullback]:
         q, k, v = g.nodes("Split", 3, x, axis=2, num_outputs=3)
@@ -234,22 +233,21 @@ def patches(g: GraphBuilder, channels: int, grid: Grid) -> Operator:
     A last odd row or column is in no patch, as in a strided convolution, and gets gradient 0.
     """
     h, w = grid.h // 2, grid.w // 2
-    rows = grid.batch * grid.t
 
     def apply(x: str) -> tuple[str, Pullback]:
         if (grid.h, grid.w) != (2 * h, 2 * w):
-            x = g.reshape(x, rows, grid.h, grid.w, channels)
+            x = g.reshape(x, -1, grid.h, grid.w, channels)
             x = g.take(g.take(x, 1, 0, 2 * h), 2, 0, 2 * w)
-        x = g.transpose(g.reshape(x, rows * h, 2, w, 2 * channels), 0, 2, 1, 3)
-        y = g.reshape(x, grid.batch, grid.t * h * w, 4 * channels)
+        x = g.transpose(g.reshape(x, -1, 2, w, 2 * channels), 0, 2, 1, 3)
+        y = g.reshape(x, -1, grid.t * h * w, 4 * channels)
 
         def pullback(dy: str) -> str:
-            dx = g.transpose(g.reshape(dy, rows * h, w, 2, 2 * channels), 0, 2, 1, 3)
+            dx = g.transpose(g.reshape(dy, -1, w, 2, 2 * channels), 0, 2, 1, 3)
             if (grid.h, grid.w) != (2 * h, 2 * w):
-                dx = g.reshape(dx, rows, 2 * h, 2 * w, channels)
+                dx = g.reshape(dx, -1, 2 * h, 2 * w, channels)
                 pads = [0, 0, 0, 0, 0, grid.h - 2 * h, grid.w - 2 * w, 0]
                 dx = g.node("Pad", dx, g.constant(np.array(pads, np.int64)))
-            return g.reshape(dx, grid.batch, grid.tokens, channels)
+            return g.reshape(dx, -1, grid.tokens, channels)
 
         return y, pullback
 

@@ -1,6 +1,6 @@
 """Writes the deployable graphs of a model: one forward, and one for each method that explains.
 
-Every graph takes `frames`, uint8 `[B, T, H, W, 3]` RGB, and gives `logits`, float32 `[B, classes]`. The
+Every graph takes `frames`, uint8 `[B, T, H, W, 3]` RGB, and gives `logits`, float32 `[B, classes]`, for any B. The
 explaining ones add `frame_scores` `[B, T]` (raw, before de-aliasing and scaling) and a coarse `map`
 `[B, T, h, w]`; the class-specific ones also take `class_index`, int64 `[B]`, where -1 is the predicted class.
 `smoothgrad` also takes `noise`, float32 `[samples, T, H, W, 3]` in gray levels, see `stan_edge.smoothgrad`; the
@@ -30,6 +30,9 @@ from stan_train.model import Stan
 
 CLASS_SPECIFIC: frozenset[Method] = frozenset({"vanilla", "smoothgrad", "streaming", "gradcam", "staa-grad"})
 """Methods whose graph takes `class_index`."""
+BATCH = "batch"
+"""Name of the one dimension that is not static."""
+Shape = Sequence[int | str]
 MAP_CELL, TOKEN_CELL = 16, 32
 """Side of a cell of a gradient's map in pixels.
 
@@ -56,58 +59,59 @@ def export_graphs(
     input: InputSpec,  # noqa: A002
     folder: Path,
     *,
-    batch: int = 1,
     samples: int = SAMPLES,
 ) -> tuple[Path, ...]:
     """Write `forward.onnx`, `explain-*.onnx` and the `weights.bin` they share; return their paths.
 
-    Shapes are static; `batch` is B, `samples` the number of noisy copies of SmoothGrad.
+    All shapes but the batch are static.
+
+    Args:
+        samples: the number of noisy copies of SmoothGrad.
 
     Raises:
-        ConfigError: a window shape, batch or number of copies the graphs do not take.
+        ConfigError: a window shape or number of copies the graphs do not take.
     """
     check_input(input)
-    for name, value in (("batch", batch), ("samples", samples)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; give at least 1.")
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}; give at least 1.")
     form = inference_form(model)
-    graphs = {FORWARD: _graph(form, input, batch, samples, None)}
-    graphs |= {explain_file(method): _graph(form, input, batch, samples, method) for method in METHODS}
+    graphs = {FORWARD: _graph(form, input, samples, None)}
+    graphs |= {explain_file(method): _graph(form, input, samples, method) for method in METHODS}
     folder.mkdir(parents=True, exist_ok=True)
     return save_graphs(graphs, folder)
 
 
-def _graph(form: InferenceForm, spec: InputSpec, batch: int, samples: int, method: Method | None) -> onnx.ModelProto:
+def _graph(form: InferenceForm, spec: InputSpec, samples: int, method: Method | None) -> onnx.ModelProto:
     g = GraphBuilder()
     window = (spec.frames, spec.size_px, spec.size_px, 3)
-    inputs: dict[str, tuple[int, Sequence[int]]] = {"frames": (TensorProto.UINT8, (batch, *window))}
+    inputs: dict[str, tuple[int, Shape]] = {"frames": (TensorProto.UINT8, (BATCH, *window))}
     pixels = g.node("Cast", "frames", to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
     if method in ("smoothgrad", "streaming"):
         samples = samples if method == "smoothgrad" else 1
         inputs["noise"] = (TensorProto.FLOAT, (samples, *window))
-        network = smoothed(g, form, pixels, "noise", spec, batch, samples)
+        network = smoothed(g, form, pixels, "noise", spec, samples)
     else:
-        network = trunk(g, form, pixels, spec, batch)
+        network = trunk(g, form, pixels, spec)
     logits = head(g, form, network.features)
-    outputs: dict[str, tuple[str, Sequence[int]]] = {"logits": (logits, (batch, len(form.head.bias)))}
+    outputs: dict[str, tuple[str, Shape]] = {"logits": (logits, (BATCH, len(form.head.bias)))}
     if method is not None:
         if method in CLASS_SPECIFIC:
-            inputs["class_index"] = (TensorProto.INT64, (batch,))
+            inputs["class_index"] = (TensorProto.INT64, (BATCH,))
         explanation = _EXPLAINERS[method](g, form, network, logits)
-        outputs["frame_scores"] = (explanation.frame_scores, (batch, spec.frames))
-        outputs["map"] = (explanation.map, (batch, spec.frames, *explanation.cells))
+        outputs["frame_scores"] = (explanation.frame_scores, (BATCH, spec.frames))
+        outputs["map"] = (explanation.map, (BATCH, spec.frames, *explanation.cells))
     return g.model(f"stan-{method or 'forward'}", inputs, outputs)
 
 
 def _gradient(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """|d logit / d pixel|, averaged over channels and the pixels of a cell or a frame."""
     stem = network.stem_grid
-    gradient = network.to_patches(_dfeatures(g, form, network, logits))
+    gradient = network.to_patches(network.to_stem(_dfeatures(g, form, network, logits)))
     sides = [
         g.reduce("ReduceMean", g.node("Abs", side), -1) for side in (gradient.even, gradient.odd)
     ]  # [B, T/2, h*w] each
     x = _interleave(g, *sides)  # [B, T/2, 2, h*w]
-    x = g.node("Mul", g.reshape(x, stem.batch, 2 * stem.t, stem.h, stem.w), g.scalar(1 / SEED))
+    x = g.node("Mul", g.reshape(x, -1, 2 * stem.t, stem.h, stem.w), g.scalar(1 / SEED))
     pool = MAP_CELL // PATCH
     x = g.node("AveragePool", x, kernel_shape=[pool, pool], strides=[pool, pool])
     return Explanation(g.reduce("ReduceMean", x, 2, 3), x, (stem.h // pool, stem.w // pool))
@@ -117,11 +121,11 @@ def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) 
     """Grad-CAM on the output of the final norm. The head is mean -> Linear, so that this is the
     class-activation map `ReLU(sum_c W[y, c] F[c])` (arXiv 1512.04150): no backward pass."""
     grid = network.grid
-    one_hot = _one_hot(g, form, logits, grid.batch)
+    one_hot = _one_hot(g, form, logits)
     weight = g.node("MatMul", one_hot, transposed(g, form.head.weight))  # [B, C]
     offset = g.node("MatMul", one_hot, g.constant(form.cam_offset[:, None]))  # [B, 1]
-    cam = g.node("MatMul", network.features, g.reshape(weight, grid.batch, -1, 1))  # [B, N, 1]
-    cam = g.node("Add", g.reshape(cam, grid.batch, grid.tokens), offset)
+    cam = g.node("MatMul", network.features, g.reshape(weight, -1, len(form.head.weight), 1))  # [B, N, 1]
+    cam = g.node("Add", g.reshape(cam, -1, grid.tokens), offset)
     cells = _token_frames_to_frames(g, g.node("Relu", cam), grid)
     return Explanation(g.reduce("ReduceMean", cells, 2, 3), cells, (grid.h, grid.w))
 
@@ -156,29 +160,28 @@ _EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk, str], Ex
 
 def _dfeatures(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> str:
     """Gradient `[B, 1, C]` of the class's logit with respect to the features of any token, times `SEED`."""
-    batch = network.grid.batch
-    seed = g.node("Mul", _one_hot(g, form, logits, batch), g.scalar(SEED / network.grid.tokens))  # [B, classes]
+    seed = g.node("Mul", _one_hot(g, form, logits), g.scalar(SEED / network.grid.tokens))  # [B, classes]
     dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
-    return g.reshape(dpooled, batch, 1, -1)
+    return g.reshape(dpooled, -1, 1, len(form.head.weight))
 
 
-def _one_hot(g: GraphBuilder, form: InferenceForm, logits: str, batch: int) -> str:
+def _one_hot(g: GraphBuilder, form: InferenceForm, logits: str) -> str:
     """float32 `[B, classes]` from `class_index`, -1 being the predicted class."""
     classes = g.constant(np.arange(len(form.head.bias), dtype=np.int64))
     predicted = g.node("ArgMax", logits, axis=1, keepdims=0)  # [B]
     asked = g.node("Less", "class_index", g.constant(np.int64(0)))
     index = g.node("Where", asked, predicted, "class_index")
-    hit = g.node("Equal", g.reshape(index, batch, 1), classes)
+    hit = g.node("Equal", g.reshape(index, -1, 1), classes)
     return g.node("Cast", hit, to=TensorProto.FLOAT)
 
 
 def _token_frames_to_frames(g: GraphBuilder, tokens: str, grid: Grid) -> str:
     """`[B, N]` to `[B, T, h, w]`: frame 2k is in token k only, frame 2k+1 in tokens k and k+1."""
-    even = g.reshape(tokens, grid.batch, grid.t, grid.cells)
+    even = g.reshape(tokens, -1, grid.t, grid.cells)
     following = np.minimum(np.arange(1, grid.t + 1, dtype=np.int64), grid.t - 1)
     later = g.node("Gather", even, g.constant(following), axis=1)
     odd = g.node("Mul", g.node("Add", even, later), g.scalar(0.5))
-    return g.reshape(_interleave(g, even, odd), grid.batch, 2 * grid.t, grid.h, grid.w)
+    return g.reshape(_interleave(g, even, odd), -1, 2 * grid.t, grid.h, grid.w)
 
 
 def _interleave(g: GraphBuilder, even: str, odd: str) -> str:

@@ -49,10 +49,13 @@ class Trunk:
     softmax: str  # [B, heads, N, N] of the last block
     grid: Grid  # of the features
     stem_grid: Grid
+    to_stem: Callable[[str], str]
+    """Pullback from the gradient with respect to `features`, `[B, N or 1, C]`, to that with respect to the tokens
+    that the stem makes of the pixels."""
     to_patches: Callable[[str], PatchGradient]
-    """Pullback from the gradient with respect to `features`, `[B, N or 1, C]`."""
+    """Pullback from there to the pixels; linear, and the same for every clip."""
     to_softmax: Callable[[str], str]
-    """The same to `softmax`."""
+    """Pullback from the features to `softmax`."""
 
 
 def check_input(spec: InputSpec) -> None:
@@ -69,10 +72,10 @@ def check_input(spec: InputSpec) -> None:
         )
 
 
-def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec, batch: int) -> Trunk:
+def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec) -> Trunk:
     """Append the network up to its head; `pixels` are gray levels, float32 `[B, T, H, W, 3]`."""
     side = spec.size_px // PATCH
-    stem_grid = grid = Grid(batch, spec.frames // 2, side, side)
+    stem_grid = grid = Grid(spec.frames // 2, side, side)
     x, to_patches = _stem(g, form.stages[0].embed.patch, pixels, spec, grid)
     probe = AttentionProbe()
     operators: list[Operator] = []
@@ -80,7 +83,7 @@ def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec, ba
     for index, stage in enumerate(form.stages):
         if index:
             operators += [patches(g, channels, grid), linear(g, stage.embed.patch)]
-            grid = Grid(batch, grid.t, grid.h // 2, grid.w // 2)
+            grid = Grid(grid.t, grid.h // 2, grid.w // 2)
         channels = len(stage.embed.gain)
         operators += _stage(g, stage, channels, grid, probe)
     features, pullback = chain(*operators)(x)
@@ -89,7 +92,7 @@ def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec, ba
         pullback(dfeatures)  # what lies before the last attention is needed by nothing, and left out in the end
         return probe.dsoftmax
 
-    return Trunk(features, probe.softmax, grid, stem_grid, lambda d: to_patches(pullback(d)), to_softmax)
+    return Trunk(features, probe.softmax, grid, stem_grid, pullback, to_patches, to_softmax)
 
 
 def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:
@@ -144,34 +147,32 @@ def _global_block(
 def _stem(
     g: GraphBuilder, patch: Linear, pixels: str, spec: InputSpec, grid: Grid
 ) -> tuple[str, Callable[[str], PatchGradient]]:
-    """Patch embedding of the pixels: token k sees frames 2k-1 (zero before the first), 2k and 2k+1.
+    """Patch embedding of the pixels: token k sees frames 2k-1 (before the first: the mean), 2k and 2k+1.
 
     The 3x4x4 kernel with stride 2x4x4 is a linear map of 4x4 patches, so that its gradient needs neither a
-    transposed convolution nor the pixels put back in order: the scores are means over patches.
+    transposed convolution nor the pixels put back in order: the scores are means over patches. The gradient is of
+    the normalised pixels, although the weights here take gray levels, which saves two passes over the clip.
     """
-    before, pair = patch.weight[:PIXELS], patch.weight[PIXELS:]  # [48, C], [96, C]
     t, cells = grid.t, grid.cells
+    before, even, odd = np.split(patch.weight, 3)  # [48, C] each
 
     def to_patches(dy: str) -> PatchGradient:
-        dpair = g.reshape(g.node("MatMul", dy, transposed(g, pair)), grid.batch, t, cells, 2 * PIXELS)
-        dbefore = g.reshape(g.node("MatMul", dy, transposed(g, before)), grid.batch, t, cells, PIXELS)
-        later = g.take(_pad_frames(g, dbefore, after=1), 1, 1, t + 1)  # that of token k+1
-        odd = g.node("Add", g.take(dpair, 3, PIXELS, 2 * PIXELS), later)
-        return PatchGradient(even=g.take(dpair, 3, 0, PIXELS), odd=odd)
+        dy = g.reshape(dy, -1, t, cells, len(patch.bias))
+        later = g.take(_pad_frames(g, dy, after=1), 1, 1, t + 1)  # that of token k+1
+        dodd = g.node("MatMul", g.node("Concat", dy, later, axis=3), g.constant(np.concatenate([odd.T, before.T])))
+        return PatchGradient(even=g.node("MatMul", dy, g.constant(even.T)), odd=dodd)
 
-    rows = grid.batch * t
-    x = g.transpose(g.reshape(pixels, rows, 2, grid.h, PATCH, grid.w, PATCH * 3), 0, 2, 4, 1, 3, 5)
-    x = g.reshape(x, grid.batch, t, cells, 2 * PIXELS)
-    x = g.node("Mul", x, g.scalar(1 / (255 * spec.std)))
-    x = g.node("Sub", x, g.scalar(spec.mean / spec.std))
-    odd = g.take(x, 3, PIXELS, 2 * PIXELS)
-    earlier = g.take(_pad_frames(g, odd, before=1), 1, 0, t)  # that of token k-1
-    y_pair = g.node("MatMul", x, g.constant(pair))
-    y_before = g.node("MatMul", earlier, g.constant(before))
-    y = g.node("Add", g.node("Add", y_pair, y_before), g.constant(patch.bias))
-    return g.reshape(y, grid.batch, grid.tokens, len(patch.bias)), to_patches
+    per_level = (patch.weight.astype(np.float64) / (255 * spec.std)).astype(np.float32)
+    bias = patch.bias - patch.weight.sum(0, dtype=np.float64) * (spec.mean / spec.std)
+    x = g.transpose(g.reshape(pixels, -1, 2, grid.h, PATCH, grid.w, PATCH * 3), 0, 2, 4, 1, 3, 5)
+    x = g.reshape(x, -1, t, cells, 2 * PIXELS)
+    earlier = g.take(_pad_frames(g, g.take(x, 3, PIXELS, 2 * PIXELS), before=1, level=255 * spec.mean), 1, 0, t)
+    y_pair = g.node("MatMul", x, g.constant(per_level[PIXELS:]))
+    y_before = g.node("MatMul", earlier, g.constant(per_level[:PIXELS]))
+    y = g.node("Add", g.node("Add", y_pair, y_before), g.constant(bias.astype(np.float32)))
+    return g.reshape(y, -1, grid.tokens, len(patch.bias)), to_patches
 
 
-def _pad_frames(g: GraphBuilder, x: str, *, before: int = 0, after: int = 0) -> str:
-    """Zero token-frames around `[B, T/2, cells, 48]`."""
-    return g.node("Pad", x, g.constant(np.array([0, before, 0, 0, 0, after, 0, 0], np.int64)))
+def _pad_frames(g: GraphBuilder, x: str, *, before: int = 0, after: int = 0, level: float = 0.0) -> str:
+    """Token-frames of one value around `[B, T/2, cells, width]`."""
+    return g.node("Pad", x, g.constant(np.array([0, before, 0, 0, 0, after, 0, 0], np.int64)), g.scalar(level))

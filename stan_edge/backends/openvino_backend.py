@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,46 @@ import openvino as ov  # noqa: E402
 CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 
 NO_WORK = ("Const", "Input", "Output")
+FRAMES = "frames"
 
 
 class OpenVinoGraph:
-    """A compiled model with the names of the file it was read from: where a node is optimised away (a bias of zeros),
-    the compiled output bears another name beside its own, and `any_name` may be that one."""
+    """A model, compiled anew for every batch that it is asked for: with a batch left open it would be slower.
 
-    def __init__(self, model: ov.Model, compiled: ov.CompiledModel) -> None:
-        self._request = compiled.create_infer_request()
+    Names are those of the file: where a node is optimised away (a bias of zeros), the compiled output bears another
+    name beside its own, and `any_name` may be that one.
+    """
+
+    def __init__(self, model: ov.Model, compile_model: Callable[[ov.Model], ov.CompiledModel]) -> None:
+        self._model = model
+        self._compile = compile_model
+        self._requests: dict[int, ov.InferRequest] = {}
         self.inputs = tuple(port.any_name for port in model.inputs)
         self._outputs = [port.any_name for port in model.outputs]
+        self._request(1)
 
     def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        self._request.infer({name: feeds[name] for name in self.inputs}, share_inputs=True)
+        request = self._request(len(feeds[FRAMES]))
+        request.infer({name: feeds[name] for name in self.inputs}, share_inputs=True)
         # copied: the request reuses its output memory at the next call
-        return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+        return {name: request.get_tensor(name).data.copy() for name in self._outputs}
+
+    def _request(self, batch: int) -> ov.InferRequest:
+        if batch not in self._requests:
+            compiled = self._compile(with_batch(self._model, batch))
+            self._requests[batch] = compiled.create_infer_request()
+        return self._requests[batch]
+
+
+def with_batch(model: ov.Model, batch: int) -> ov.Model:
+    """The model with all shapes known."""
+    fixed = model.clone()
+    fixed.reshape({port.any_name: _with_batch(port.partial_shape, batch) for port in model.inputs})
+    return fixed
+
+
+def _with_batch(shape: ov.PartialShape, batch: int) -> ov.PartialShape:
+    return ov.PartialShape([batch if dimension.is_dynamic else dimension for dimension in shape])
 
 
 class OpenVinoBackend:
@@ -57,8 +82,7 @@ class OpenVinoBackend:
 
     def load(self, path: Path) -> OpenVinoGraph:
         try:
-            model = self._core.read_model(path)
-            return OpenVinoGraph(model, self._core.compile_model(model, self.device, self._config))
+            return OpenVinoGraph(self._core.read_model(path), self._compile)
         except RuntimeError as error:
             raise BackendError(
                 f"OpenVINO cannot load {path} ({str(error).splitlines()[0]}); "
@@ -67,12 +91,15 @@ class OpenVinoBackend:
 
     def placement(self, path: Path, feeds: Mapping[str, NDArray[Any]]) -> Placement:
         """As the compiled graph says; its kernels are named with the precision they compute in."""
-        compiled = self._core.compile_model(self._core.read_model(path), self.device, self._config)
+        compiled = self._compile(with_batch(self._core.read_model(path), len(feeds[FRAMES])))
         infos = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
         working = [info for info in infos if info["layerType"].astype(str) not in NO_WORK]
         kernels = Counter(info["primitiveType"].astype(str) for info in working)
         devices = "+".join(compiled.get_property("EXECUTION_DEVICES"))
         return Placement({devices: kernels.total()}, dict(kernels.most_common()))
+
+    def _compile(self, model: ov.Model) -> ov.CompiledModel:
+        return self._core.compile_model(model, self.device, self._config)
 
 
 def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:
