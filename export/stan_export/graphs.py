@@ -82,7 +82,10 @@ def export_graphs(
 
 
 def _graph(form: InferenceForm, spec: InputSpec, samples: int, method: Method | None) -> onnx.ModelProto:
+    import os
+    from stan_export.convolutions import Volumes, Planes
     g = GraphBuilder()
+    g.cv = {'v':Volumes,'p':Planes}[os.environ.get('FORM','v')](g)
     window = (spec.frames, spec.size_px, spec.size_px, 3)
     inputs: dict[str, tuple[int, Shape]] = {"frames": (TensorProto.UINT8, (BATCH, *window))}
     pixels = g.node("Cast", "frames", to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast

@@ -104,29 +104,35 @@ def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:
 
 def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe) -> list[Operator]:
     embed = stage.embed
+    cv = g.cv
     operators = [standardize(g, channels, embed.eps, centred=False), affine(g, embed.gain, embed.shift)]
+    if isinstance(stage.blocks[0], LocalWeights):
+        operators.append(cv.spread(channels, grid))
     for block in stage.blocks:
-        # not as 1 more in the middle of the kernel: it saves nothing that can be measured, and in bfloat16 the small
-        # weight is rounded away
-        operators.append(residual(g, depthwise(g, block.position, grid)))
         if isinstance(block, LocalWeights):
             operators += _local_block(g, block, grid)
         else:
             operators += _global_block(g, block, channels, grid, probe)
+    if isinstance(stage.blocks[0], LocalWeights):
+        operators.append(cv.gather(channels, grid))
     return operators
 
 
 def _local_block(g: GraphBuilder, block: LocalWeights, grid: Grid) -> list[Operator]:
+    cv = g.cv
     return [
-        residual(g, linear(g, block.conv1), depthwise(g, block.affinity, grid), linear(g, block.conv2)),
-        residual(g, linear(g, block.fc1), gelu(g), linear(g, block.fc2)),
+        residual(g, cv.depthwise(block.position, grid)),
+        residual(g, cv.pointwise(block.conv1), cv.depthwise(block.affinity, grid), cv.pointwise(block.conv2)),
+        residual(g, cv.pointwise(block.fc1), gelu(g), cv.pointwise(block.fc2)),
     ]
 
 
 def _global_block(
     g: GraphBuilder, block: GlobalWeights, channels: int, grid: Grid, probe: AttentionProbe
 ) -> list[Operator]:
+    cv = g.cv
     return [
+        residual(g, cv.spread(channels, grid), cv.depthwise(block.position, grid), cv.gather(channels, grid)),
         residual(
             g,
             standardize(g, channels, block.eps, centred=True),
