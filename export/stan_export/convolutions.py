@@ -31,7 +31,7 @@ class Convolutions(Protocol):
         """The way back."""
         ...
 
-    def pointwise(self, layer: Linear) -> Operator:
+    def pointwise(self, layer: Linear, gain: float = 1.0) -> Operator:
         """`x @ weight + bias` over the channels."""
         ...
 
@@ -50,8 +50,8 @@ class Volumes:
     def gather(self, channels: int, grid: Grid) -> Operator:
         return lambda x: (self._gather(x, channels, grid), lambda dy: self._spread(dy, channels, grid))
 
-    def pointwise(self, layer: Linear) -> Operator:
-        return lambda x: _pointwise(self.g, x, layer, 3)
+    def pointwise(self, layer: Linear, gain: float = 1.0) -> Operator:
+        return lambda x: _pointwise(self.g, x, layer, 3, gain)
 
     def depthwise(self, layer: Depthwise, grid: Grid) -> Operator:
         def apply(x: str) -> tuple[str, Pullback]:
@@ -83,8 +83,8 @@ class Planes:
     def gather(self, channels: int, grid: Grid) -> Operator:
         return lambda x: (self._gather(x, channels, grid), lambda dy: self._spread(dy, channels, grid))
 
-    def pointwise(self, layer: Linear) -> Operator:
-        return lambda x: _pointwise(self.g, x, layer, 2)
+    def pointwise(self, layer: Linear, gain: float = 1.0) -> Operator:
+        return lambda x: _pointwise(self.g, x, layer, 2, gain)
 
     def depthwise(self, layer: Depthwise, grid: Grid) -> Operator:
         def apply(x: str) -> tuple[str, Pullback]:
@@ -113,11 +113,11 @@ class Planes:
         return total
 
 
-def _pointwise(g: GraphBuilder, x: str, layer: Linear, dimensions: int) -> tuple[str, Pullback]:
+def _pointwise(g: GraphBuilder, x: str, layer: Linear, dimensions: int, gain: float) -> tuple[str, Pullback]:
     ones = [1] * dimensions
 
     def convolve(x: str, weight: Array, *bias: Array) -> str:
         values = [g.constant(value) for value in (weight.reshape(*weight.shape, *ones), *bias)]
         return g.node("Conv", x, *values, kernel_shape=ones)
 
-    return convolve(x, layer.weight.T, layer.bias), lambda dy: convolve(dy, layer.weight)
+    return convolve(x, layer.weight.T, layer.bias), lambda dy: convolve(dy, np.float32(gain) * layer.weight)

@@ -68,13 +68,18 @@ def residual(g: GraphBuilder, *operators: Operator) -> Operator:
     return apply
 
 
-def linear(g: GraphBuilder, layer: Linear) -> Operator:
+def linear(g: GraphBuilder, layer: Linear, gain: float = 1.0) -> Operator:
     """`x @ weight + bias`."""
 
     def apply(x: str) -> tuple[str, Pullback]:
         y = g.node("MatMul", x, g.constant(layer.weight))
         y = g.node("Add", y, g.constant(layer.bias))
-        return y, lambda dy: g.node("MatMul", dy, transposed(g, layer.weight))
+
+        def pullback(dy: str) -> str:
+            weight = transposed(g, layer.weight)
+            return g.node("MatMul", dy, weight if gain == 1 else g.node("Mul", weight, g.scalar(gain)))
+
+        return y, pullback
 
     return apply
 
@@ -124,12 +129,10 @@ def gelu(g: GraphBuilder) -> Operator:
 
     def apply(x: str) -> tuple[str, Pullback]:
         def pullback(dy: str) -> str:
-            erf = g.node("Erf", g.node("Mul", x, g.scalar(math.sqrt(0.5))))
-            cdf = g.node("Mul", g.node("Add", erf, g.scalar(1.0)), g.scalar(0.5))
-            exponent = g.node("Mul", g.node("Mul", x, x), g.scalar(-0.5))
-            density = g.node("Mul", g.node("Exp", exponent), g.scalar(1 / math.sqrt(2 * math.pi)))
-            slope = g.node("Add", cdf, g.node("Mul", x, density))
-            return g.node("Mul", dy, slope)
+            u = g.node("Mul", x, g.scalar(math.sqrt(0.5)))
+            exponent = g.node("Sub", g.scalar(math.log(2 / math.sqrt(math.pi))), g.node("Mul", u, u))
+            twice = g.node("Add", g.node("Erf", u), g.node("Mul", u, g.node("Exp", exponent)))
+            return g.node("Mul", dy, g.node("Add", twice, g.scalar(1.0)))
 
         return g.node("Gelu", x), pullback
 

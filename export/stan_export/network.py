@@ -123,7 +123,7 @@ def _local_block(g: GraphBuilder, block: LocalWeights, grid: Grid) -> list[Opera
     return [
         residual(g, cv.depthwise(block.position, grid)),
         residual(g, cv.pointwise(block.conv1), cv.depthwise(block.affinity, grid), cv.pointwise(block.conv2)),
-        residual(g, cv.pointwise(block.fc1), gelu(g), cv.pointwise(block.fc2)),
+        residual(g, cv.pointwise(block.fc1), gelu(g), cv.pointwise(block.fc2, 0.5)),
     ]
 
 
@@ -145,7 +145,7 @@ def _global_block(
             standardize(g, channels, block.eps, centred=True),
             linear(g, block.fc1),
             gelu(g),
-            linear(g, block.fc2),
+            linear(g, block.fc2, 0.5),
         ),
     ]
 
