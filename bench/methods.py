@@ -28,7 +28,8 @@ def main() -> None:
             backend = open_backend(name, precision)
         except BackendUnavailableError:
             continue
-        paths = (bundle.forward, *(bundle.explain(method) for method in methods))
+        form = bundle.form(backend)
+        paths = (bundle.forward(form), *(bundle.explain(method, form) for method in methods))
         graphs = [backend.load(path) for path in paths]
         spent_ms = np.empty((WARM_UP + RUNS, len(graphs)))
         for run in range(WARM_UP + RUNS):

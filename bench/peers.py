@@ -30,8 +30,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from stan_edge.backends import Backend, open_backend
-from stan_edge.bundle import FORWARD, explain_file
-from stan_edge.contract import InputSpec, Method
+from stan_edge.bundle import graph_file
+from stan_edge.contract import Form, InputSpec, Method
 from stan_edge.errors import BackendUnavailableError
 from stan_edge.smoothgrad import noise
 from stan_export.graphs import export_graphs
@@ -120,10 +120,11 @@ def _ours(
     reference: dict[str, Any],
 ) -> None:
     label = f"{backend.name} {backend.precision}"
-    forward = backend.load(folder / FORWARD)
+    form: Form = "planes" if backend.name == "onnxruntime" else "volumes"
+    forward = backend.load(folder / graph_file(None, form))
     contenders[f"forward, {label}"] = lambda: forward(feeds)
     for method in METHODS:
-        graph = backend.load(folder / explain_file(method))
+        graph = backend.load(folder / graph_file(method, form))
         expected = reference[f"scores_{method}"][0]
         found = graph(feeds)["frame_scores"][0]
         errors[f"{method}, {label}"] = float(np.abs(found - expected).max() / np.abs(expected).max())
@@ -209,8 +210,9 @@ def _report(
         f"| smoothgrad n = 8 / 8 vanilla, {own} | <= 0.75 | {smooth} |",
         f"| gradcam / forward, {own} | <= 1.05 | {ratio(f'gradcam, {own}', f'forward, {own}')} |",
         "",
-        f"{len(next(iter(spent_ms.values())))} runs each, in one process, in another order each time; {psutil.cpu_count()} shared "
-        f"processors, {torch.get_num_threads()} threads of PyTorch; float32 matrix product {peak:.0f} GFLOP/s; forward "
+        f"{len(next(iter(spent_ms.values())))} runs each, in one process, in another order each time; "
+        f"{psutil.cpu_count()} shared processors, {torch.get_num_threads()} threads of PyTorch; float32 matrix product "
+        f"{peak:.0f} GFLOP/s; forward "
         f"{work['forward']:.1f} GFLOP, with the gradient {work['explain']:.1f}; torch {torch.__version__}, "
         f"random weights; {date.today():%Y-%m-%d}.",
         "",

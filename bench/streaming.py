@@ -26,7 +26,7 @@ from sklearn.metrics import average_precision_score
 
 from stan_edge.attribution import correct
 from stan_edge.backends import open_backend
-from stan_edge.bundle import explain_file, open_bundle, shipped_bundle
+from stan_edge.bundle import graph_file, open_bundle, shipped_bundle
 from stan_edge.contract import Contract
 from stan_edge.smoothgrad import SIGMA, StreamNoise, noise
 from stan_export.calibrate import THRESHOLDS, f1_score
@@ -53,7 +53,7 @@ def main(
     with TemporaryDirectory() as folder:
         export_graphs(load_checkpoint(checkpoint).model, spec, Path(folder), samples=samples)
         graphs = {
-            name: backend.load(Path(folder) / explain_file(name)) for name in ("vanilla", "smoothgrad", "streaming")
+            name: backend.load(Path(folder) / graph_file(name)) for name in ("vanilla", "smoothgrad", "streaming")
         }
         shape = (samples, spec.frames, spec.size_px, spec.size_px, 3)
         other = (SIGMA * np.random.default_rng(1).standard_normal(shape)).astype(np.float32)

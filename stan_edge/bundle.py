@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from stan_edge.contract import METHODS, PROVEN, Contract, Method, read_contract
+from stan_edge.backends import Backend
+from stan_edge.contract import FORMS, METHODS, PROVEN, Contract, Form, Method, read_contract
 from stan_edge.errors import BundleError, ConfigError, ContractError, DigestError
 
 CONTRACT = "contract.json"
 DIGESTS = "digests.json"
 PARITY = "parity.npz"
-FORWARD = "forward.onnx"
 WEIGHTS = "weights.bin"
 SHIPPED = "stan-t"
 
@@ -29,25 +29,35 @@ class Bundle:
     digest: str
     """`sha256:` of the list of file digests: one name for the whole model."""
 
-    @property
-    def forward(self) -> Path:
-        return self.folder / FORWARD
+    def form(self, backend: Backend) -> Form:
+        """The form of the graphs for an engine."""
+        return self.contract.forms.get(engine_name(backend), FORMS[0])
 
-    def explain(self, method: Method) -> Path:
+    def forward(self, form: Form = FORMS[0]) -> Path:
+        return self.folder / graph_file(None, form)
+
+    def explain(self, method: Method, form: Form = FORMS[0]) -> Path:
         """Graph of one attribution method.
 
         Raises:
             ConfigError: this model was exported without it.
         """
-        return self.folder / explain_file(method_named(self, method))
+        return self.folder / graph_file(method_named(self, method), form)
 
     @property
     def parity(self) -> Path:
         return self.folder / PARITY
 
 
-def explain_file(method: Method) -> str:
-    return f"explain-{method}.onnx"
+def graph_file(method: Method | None, form: Form = FORMS[0]) -> str:
+    """Name of the graph of a method, or of the forward pass alone."""
+    stem = "forward" if method is None else f"explain-{method}"
+    return f"{stem}.onnx" if form == FORMS[0] else f"{stem}.{form}.onnx"
+
+
+def engine_name(backend: Backend) -> str:
+    """What the contract calls an engine."""
+    return f"{backend.name} {backend.precision}"
 
 
 def shipped_bundle() -> Path:
@@ -75,7 +85,9 @@ def open_bundle(folder: Path) -> Bundle:
                 f"{folder}: file {name} is not the one that was exported; copy or export the bundle again."
             )
     contract = read_contract(folder / CONTRACT)
-    for name in (CONTRACT, PARITY, FORWARD, WEIGHTS, *(explain_file(method) for method in contract.methods)):
+    forms = {FORMS[0], *contract.forms.values()}
+    graphs = [graph_file(method, form) for form in forms for method in (None, *contract.methods)]
+    for name in (CONTRACT, PARITY, WEIGHTS, *graphs):
         if name not in recorded:
             raise ContractError(f"{folder}: {DIGESTS} does not list {name}; export the bundle again.")
     return Bundle(folder, contract, "sha256:" + file_digest(folder / DIGESTS))

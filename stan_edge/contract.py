@@ -21,6 +21,9 @@ View = Literal["global", "local", "blend", "union", "late"]
 RegionKind = Literal["box", "mask"]
 Method = Literal["gradcam", "staa-grad", "vanilla", "smoothgrad", "streaming", "staa"]
 METHODS: tuple[Method, ...] = ("gradcam", "staa-grad", "vanilla", "smoothgrad", "streaming", "staa")
+Form = Literal["volumes", "planes"]
+FORMS: tuple[Form, ...] = ("volumes", "planes")
+"""How the graphs may be written, the standard one first: with the same numbers for different engines."""
 PROVEN: tuple[Method, ...] = METHODS[:2]
 """Those that beat chance with the shipped model (bench/results/faithfulness.md); the others are experimental."""
 
@@ -141,6 +144,9 @@ class Contract(_Strict):
     """None: not calibrated on a manifest."""
     provenance: dict[str, str]
     """Free text about training: data, command, figures, limits."""
+    forms: dict[str, Form] = {}
+    """By engine and precision (`onnxruntime f32`): the form of the graphs that was fastest at export. Others take the
+    standard one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

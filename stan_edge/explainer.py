@@ -32,7 +32,7 @@ class Explainer:
     """One attribution method of a bundle, loaded on a backend."""
 
     def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
-        graph = bundle.explain(method)
+        graph = bundle.explain(method, bundle.form(backend))
         spec = bundle.contract.methods[method]
         self.method = method
         self._classes = len(bundle.contract.classes)

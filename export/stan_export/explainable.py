@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stan_edge.contract import InputSpec, Method, MethodSpec
+from stan_edge.contract import Form, InputSpec, Method, MethodSpec
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -26,6 +26,8 @@ class Explainable:
     provenance: dict[str, str]
     methods: dict[Method, MethodSpec]
     """Before any calibration."""
+    forms: tuple[Form, ...]
+    """The forms that its graphs are written in."""
     write_graphs: Callable[[Path], object]
     """Writes `forward.onnx`, an `explain-*.onnx` for each method and the `weights.bin` they share into a folder; the
     graphs have the inputs and outputs of `stan_export.graphs`."""

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from stan_edge.backends import BACKENDS, open_backend
 from stan_edge.bundle import DIGESTS, PARITY, Bundle, file_digest, open_bundle
-from stan_edge.contract import METHODS, Contract, EventSpec, InputSpec
+from stan_edge.contract import FORMS, METHODS, Contract, EventSpec, InputSpec
 from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
 from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.parity import replay
 from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, shown_classes, uncalibrated
 from stan_export.explainable import Explainable
+from stan_export.forms import measure_forms
 from stan_export.graphs import export_graphs
 from stan_export.parity import record
 from stan_export.seal import put_in_place, seal
@@ -60,6 +61,7 @@ def read_checkpoint(path: Path) -> Explainable:
         input=checkpoint.input,
         provenance=checkpoint.provenance | {CHECKPOINT_DIGEST: file_digest(path)},
         methods={method: uncalibrated(method, checkpoint.input.frames, shown) for method in METHODS},
+        forms=FORMS,
         write_graphs=partial(export_graphs, checkpoint.model, checkpoint.input),
         record=partial(record, checkpoint.model, checkpoint.input),
     )
@@ -126,6 +128,9 @@ def _write(folder: Path, network: Explainable, source: CalibrationWindows | Bund
         provenance=network.provenance | {"exported_with": f"stan-edge {version('stan-edge')}"},
     )
     seal(folder, contract)
+    if network.forms == FORMS:
+        contract = _in_fastest_forms(open_bundle(folder), console)
+        seal(folder, contract)
     if source is None:
         console.print("no calibration windows: importance will be relative within each window", style="yellow")
     elif isinstance(source, Bundle):
@@ -134,6 +139,19 @@ def _write(folder: Path, network: Explainable, source: CalibrationWindows | Bund
     else:
         seal(folder, _calibrated(open_bundle(folder), source, console))
     _prove(open_bundle(folder), console)
+
+
+def _in_fastest_forms(bundle: Bundle, console: Console) -> Contract:
+    times = measure_forms(bundle)
+    figures = {
+        engine: ", ".join(f"{form} {spent_ms:.0f} ms" for form, spent_ms in by_form.items())
+        for engine, by_form in times.items()
+    }
+    for engine, figure in figures.items():
+        console.print(f"{engine}: {figure}", highlight=False, markup=False)
+    forms = {engine: min(by_form, key=by_form.__getitem__) for engine, by_form in times.items()}
+    provenance = bundle.contract.provenance | {f"forms_{engine}": figure for engine, figure in figures.items()}
+    return bundle.contract.model_copy(update={"forms": forms, "provenance": provenance})
 
 
 def _calibrated(bundle: Bundle, windows: CalibrationWindows, console: Console) -> Contract:

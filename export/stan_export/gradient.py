@@ -22,7 +22,7 @@ from functools import reduce
 import numpy as np
 
 from stan_export.builder import GraphBuilder
-from stan_export.inference_form import Array, Depthwise, Linear
+from stan_export.inference_form import Array, Linear
 
 Pullback = Callable[[str], str]
 Operator = Callable[[str], tuple[str, Pullback]]
@@ -69,7 +69,11 @@ def residual(g: GraphBuilder, *operators: Operator) -> Operator:
 
 
 def linear(g: GraphBuilder, layer: Linear, gain: float = 1.0) -> Operator:
-    """`x @ weight + bias`."""
+    """`x @ weight + bias`.
+
+    Args:
+        gain: the gradient comes out times this.
+    """
 
     def apply(x: str) -> tuple[str, Pullback]:
         y = g.node("MatMul", x, g.constant(layer.weight))
@@ -96,36 +100,12 @@ def transposed(g: GraphBuilder, weight: Array) -> str:
     return g.transpose(g.constant(weight), 1, 0)
 
 
-def depthwise(g: GraphBuilder, layer: Depthwise, grid: Grid) -> Operator:
-    """Depthwise convolution; its input gradient is one with the kernel flipped in t, h and w."""
-
-    def apply(x: str) -> tuple[str, Pullback]:
-        y = _convolve(g, x, layer.kernel, g.constant(layer.bias), grid)
-        flipped = layer.kernel[:, :, ::-1, ::-1, ::-1]
-        return y, lambda dy: _convolve(g, dy, flipped, "", grid)
-
-    return apply
-
-
-def _convolve(g: GraphBuilder, x: str, kernel: Array, bias: str, grid: Grid) -> str:
-    """The transposes stand right beside the convolution, on five axes: OpenVINO then runs it channels-last
-    and drops them (stan-t at 112, two cores: 35 ms to explain; with a Reshape in between 40 ms)."""
-    channels, size = len(kernel), kernel.shape[-1]
-    x = g.transpose(g.reshape(x, -1, grid.t, grid.h, grid.w, channels), 0, 4, 1, 2, 3)
-    x = g.node(
-        "Conv",
-        x,
-        g.constant(kernel),
-        *([bias] if bias else []),
-        kernel_shape=[size] * 3,
-        pads=[size // 2] * 6,
-        group=channels,
-    )
-    return g.reshape(g.transpose(x, 0, 2, 3, 4, 1), -1, grid.tokens, channels)
-
-
 def gelu(g: GraphBuilder) -> Operator:
-    """Exact GELU `x * Phi(x)`; its derivative is `Phi(x) + x * phi(x)`."""
+    """Exact GELU `x * Phi(x)`; its derivative is `Phi(x) + x * phi(x)`, written with 9 passes over x instead of 11
+    because half of dy is asked for: the layer behind it gives that for nothing.
+
+    The erf is not shared with the forward pass: that is slower, since two more tensors go through memory.
+    """
 
     def apply(x: str) -> tuple[str, Pullback]:
         def pullback(dy: str) -> str:

@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from stan_edge.bundle import FORWARD, explain_file
-from stan_edge.contract import METHODS, InputSpec, Method
+from stan_edge.bundle import graph_file
+from stan_edge.contract import FORMS, METHODS, Form, InputSpec, Method
 from stan_edge.errors import ConfigError
 from stan_export.builder import GraphBuilder
+from stan_export.convolutions import Convolutions, Planes, Volumes
 from stan_export.external_data import save_graphs
 from stan_export.gradient import Grid, transposed
 from stan_export.inference_form import InferenceForm, inference_form
@@ -74,42 +75,43 @@ def export_graphs(
     check_input(input)
     if samples < 1:
         raise ConfigError(f"samples is {samples}; give at least 1.")
-    form = inference_form(model)
-    graphs = {FORWARD: _graph(form, input, samples, None)}
-    graphs |= {explain_file(method): _graph(form, input, samples, method) for method in METHODS}
+    weights = inference_form(model)
+    graphs = {
+        graph_file(method, form): _graph(weights, form, input, samples, method)
+        for form in FORMS
+        for method in (None, *METHODS)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     return save_graphs(graphs, folder)
 
 
-def _graph(form: InferenceForm, spec: InputSpec, samples: int, method: Method | None) -> onnx.ModelProto:
-    import os
-    from stan_export.convolutions import Volumes, Planes
+def _graph(weights: InferenceForm, form: Form, spec: InputSpec, samples: int, method: Method | None) -> onnx.ModelProto:
     g = GraphBuilder()
-    g.cv = {'v':Volumes,'p':Planes}[os.environ.get('FORM','v')](g)
+    convolutions = CONVOLUTIONS[form](g)
     window = (spec.frames, spec.size_px, spec.size_px, 3)
     inputs: dict[str, tuple[int, Shape]] = {"frames": (TensorProto.UINT8, (BATCH, *window))}
     pixels = g.node("Cast", "frames", to=TensorProto.FLOAT)  # first: TensorRT takes uint8 into nothing but a Cast
     if method in ("smoothgrad", "streaming"):
         samples = samples if method == "smoothgrad" else 1
         inputs["noise"] = (TensorProto.FLOAT, (samples, *window))
-        network = smoothed(g, form, pixels, "noise", spec, samples)
+        network = smoothed(g, convolutions, weights, pixels, "noise", spec, samples)
     else:
-        network = trunk(g, form, pixels, spec)
-    logits = head(g, form, network.features)
-    outputs: dict[str, tuple[str, Shape]] = {"logits": (logits, (BATCH, len(form.head.bias)))}
+        network = trunk(g, convolutions, weights, pixels, spec)
+    logits = head(g, weights, network.features)
+    outputs: dict[str, tuple[str, Shape]] = {"logits": (logits, (BATCH, len(weights.head.bias)))}
     if method is not None:
         if method in CLASS_SPECIFIC:
             inputs["class_index"] = (TensorProto.INT64, (BATCH,))
-        explanation = _EXPLAINERS[method](g, form, network, logits)
+        explanation = _EXPLAINERS[method](g, weights, network, logits)
         outputs["frame_scores"] = (explanation.frame_scores, (BATCH, spec.frames))
         outputs["map"] = (explanation.map, (BATCH, spec.frames, *explanation.cells))
     return g.model(f"stan-{method or 'forward'}", inputs, outputs)
 
 
-def _gradient(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
+def _gradient(g: GraphBuilder, weights: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """|d logit / d pixel|, averaged over channels and the pixels of a cell or a frame."""
     stem = network.stem_grid
-    gradient = network.to_patches(network.to_stem(_dfeatures(g, form, network, logits)))
+    gradient = network.to_patches(network.to_stem(_dfeatures(g, weights, network, logits)))
     sides = [
         g.reduce("ReduceMean", g.node("Abs", side), -1) for side in (gradient.even, gradient.odd)
     ]  # [B, T/2, h*w] each
@@ -120,20 +122,20 @@ def _gradient(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str)
     return Explanation(g.reduce("ReduceMean", x, 2, 3), x, (stem.h // pool, stem.w // pool))
 
 
-def _gradcam(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
+def _gradcam(g: GraphBuilder, weights: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """Grad-CAM on the output of the final norm. The head is mean -> Linear, so that this is the
     class-activation map `ReLU(sum_c W[y, c] F[c])` (arXiv 1512.04150): no backward pass."""
     grid = network.grid
-    one_hot = _one_hot(g, form, logits)
-    weight = g.node("MatMul", one_hot, transposed(g, form.head.weight))  # [B, C]
-    offset = g.node("MatMul", one_hot, g.constant(form.cam_offset[:, None]))  # [B, 1]
-    cam = g.node("MatMul", network.features, g.reshape(weight, -1, len(form.head.weight), 1))  # [B, N, 1]
+    one_hot = _one_hot(g, weights, logits)
+    weight = g.node("MatMul", one_hot, transposed(g, weights.head.weight))  # [B, C]
+    offset = g.node("MatMul", one_hot, g.constant(weights.cam_offset[:, None]))  # [B, 1]
+    cam = g.node("MatMul", network.features, g.reshape(weight, -1, len(weights.head.weight), 1))  # [B, N, 1]
     cam = g.node("Add", g.reshape(cam, -1, grid.tokens), offset)
     cells = _token_frames_to_frames(g, g.node("Relu", cam), grid)
     return Explanation(g.reduce("ReduceMean", cells, 2, 3), cells, (grid.h, grid.w))
 
 
-def _staa(g: GraphBuilder, _form: InferenceForm, network: Trunk, _logits: str) -> Explanation:
+def _staa(g: GraphBuilder, _weights: InferenceForm, network: Trunk, _logits: str) -> Explanation:
     """Softmax attention that a token of the last block receives, mean over heads and queries (after
     arXiv 2411.00630; there is no class token). It is the same for every class."""
     received = g.reduce("ReduceMean", network.softmax, 1, 2)  # [B, N]
@@ -141,15 +143,17 @@ def _staa(g: GraphBuilder, _form: InferenceForm, network: Trunk, _logits: str) -
     return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
 
 
-def _staa_grad(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> Explanation:
+def _staa_grad(g: GraphBuilder, weights: InferenceForm, network: Trunk, logits: str) -> Explanation:
     """The same attention A, each entry times its gradient where that speaks for the class: ReLU(dlogit/dA * A), mean
     over heads and queries (after arXiv 2103.15679)."""
-    gradient = network.to_softmax(_dfeatures(g, form, network, logits))
+    gradient = network.to_softmax(_dfeatures(g, weights, network, logits))
     speaking = g.node("Relu", g.node("Mul", gradient, network.softmax))
     received = g.node("Mul", g.reduce("ReduceMean", speaking, 1, 2), g.scalar(1 / SEED))  # [B, N]
     cells = _token_frames_to_frames(g, received, network.grid)
     return Explanation(g.reduce("ReduceSum", cells, 2, 3), cells, (network.grid.h, network.grid.w))
 
+
+CONVOLUTIONS: dict[Form, Callable[[GraphBuilder], Convolutions]] = {"volumes": Volumes, "planes": Planes}
 
 _EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk, str], Explanation]] = {
     "vanilla": _gradient,
@@ -161,16 +165,16 @@ _EXPLAINERS: dict[Method, Callable[[GraphBuilder, InferenceForm, Trunk, str], Ex
 }
 
 
-def _dfeatures(g: GraphBuilder, form: InferenceForm, network: Trunk, logits: str) -> str:
+def _dfeatures(g: GraphBuilder, weights: InferenceForm, network: Trunk, logits: str) -> str:
     """Gradient `[B, 1, C]` of the class's logit with respect to the features of any token, times `SEED`."""
-    seed = g.node("Mul", _one_hot(g, form, logits), g.scalar(SEED / network.grid.tokens))  # [B, classes]
-    dpooled = g.node("MatMul", seed, transposed(g, form.head.weight))  # [B, C]
-    return g.reshape(dpooled, -1, 1, len(form.head.weight))
+    seed = g.node("Mul", _one_hot(g, weights, logits), g.scalar(SEED / network.grid.tokens))  # [B, classes]
+    dpooled = g.node("MatMul", seed, transposed(g, weights.head.weight))  # [B, C]
+    return g.reshape(dpooled, -1, 1, len(weights.head.weight))
 
 
-def _one_hot(g: GraphBuilder, form: InferenceForm, logits: str) -> str:
+def _one_hot(g: GraphBuilder, weights: InferenceForm, logits: str) -> str:
     """float32 `[B, classes]` from `class_index`, -1 being the predicted class."""
-    classes = g.constant(np.arange(len(form.head.bias), dtype=np.int64))
+    classes = g.constant(np.arange(len(weights.head.bias), dtype=np.int64))
     predicted = g.node("ArgMax", logits, axis=1, keepdims=0)  # [B]
     asked = g.node("Less", "class_index", g.constant(np.int64(0)))
     index = g.node("Where", asked, predicted, "class_index")

@@ -10,6 +10,7 @@ import numpy as np
 from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
 from stan_export.builder import GraphBuilder
+from stan_export.convolutions import Convolutions
 from stan_export.gradient import (
     AttentionProbe,
     Grid,
@@ -17,13 +18,11 @@ from stan_export.gradient import (
     affine,
     attention,
     chain,
-    depthwise,
     gelu,
     linear,
     patches,
     residual,
     standardize,
-    transposed,
 )
 from stan_export.inference_form import GlobalWeights, InferenceForm, Linear, LocalWeights, Stage
 
@@ -72,20 +71,20 @@ def check_input(spec: InputSpec) -> None:
         )
 
 
-def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec) -> Trunk:
+def trunk(g: GraphBuilder, convolutions: Convolutions, weights: InferenceForm, pixels: str, spec: InputSpec) -> Trunk:
     """Append the network up to its head; `pixels` are gray levels, float32 `[B, T, H, W, 3]`."""
     side = spec.size_px // PATCH
     stem_grid = grid = Grid(spec.frames // 2, side, side)
-    x, to_patches = _stem(g, form.stages[0].embed.patch, pixels, spec, grid)
+    x, to_patches = _stem(g, weights.stages[0].embed.patch, pixels, spec, grid)
     probe = AttentionProbe()
     operators: list[Operator] = []
     channels = 0
-    for index, stage in enumerate(form.stages):
+    for index, stage in enumerate(weights.stages):
         if index:
             operators += [patches(g, channels, grid), linear(g, stage.embed.patch)]
             grid = Grid(grid.t, grid.h // 2, grid.w // 2)
         channels = len(stage.embed.gain)
-        operators += _stage(g, stage, channels, grid, probe)
+        operators += _stage(g, convolutions, stage, channels, grid, probe)
     features, pullback = chain(*operators)(x)
 
     def to_softmax(dfeatures: str) -> str:
@@ -95,31 +94,31 @@ def trunk(g: GraphBuilder, form: InferenceForm, pixels: str, spec: InputSpec) ->
     return Trunk(features, probe.softmax, grid, stem_grid, pullback, to_patches, to_softmax)
 
 
-def head(g: GraphBuilder, form: InferenceForm, features: str) -> str:
+def head(g: GraphBuilder, weights: InferenceForm, features: str) -> str:
     """Logits `[B, classes]` from features `[B, N, C]`."""
     pooled = g.reduce("ReduceMean", features, 1)  # [B, C]
-    logits, _ = linear(g, form.head)(pooled)
+    logits, _ = linear(g, weights.head)(pooled)
     return logits
 
 
-def _stage(g: GraphBuilder, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe) -> list[Operator]:
+def _stage(
+    g: GraphBuilder, cv: Convolutions, stage: Stage, channels: int, grid: Grid, probe: AttentionProbe
+) -> list[Operator]:
     embed = stage.embed
-    cv = g.cv
     operators = [standardize(g, channels, embed.eps, centred=False), affine(g, embed.gain, embed.shift)]
-    if isinstance(stage.blocks[0], LocalWeights):
-        operators.append(cv.spread(channels, grid))
-    for block in stage.blocks:
-        if isinstance(block, LocalWeights):
-            operators += _local_block(g, block, grid)
-        else:
-            operators += _global_block(g, block, channels, grid, probe)
-    if isinstance(stage.blocks[0], LocalWeights):
-        operators.append(cv.gather(channels, grid))
+    blocks = stage.blocks  # of one kind
+    local = [operator for block in blocks if isinstance(block, LocalWeights) for operator in _local(g, cv, block, grid)]
+    if local:
+        operators += [cv.spread(channels, grid), *local, cv.gather(channels, grid)]
+    for block in blocks:
+        if isinstance(block, GlobalWeights):
+            operators += _global(g, cv, block, channels, grid, probe)
     return operators
 
 
-def _local_block(g: GraphBuilder, block: LocalWeights, grid: Grid) -> list[Operator]:
-    cv = g.cv
+def _local(g: GraphBuilder, cv: Convolutions, block: LocalWeights, grid: Grid) -> list[Operator]:
+    # the residual is not 1 more in the middle of the kernel: it saves nothing that can be measured, and in bfloat16 the
+    # small weight is rounded away
     return [
         residual(g, cv.depthwise(block.position, grid)),
         residual(g, cv.pointwise(block.conv1), cv.depthwise(block.affinity, grid), cv.pointwise(block.conv2)),
@@ -127,10 +126,9 @@ def _local_block(g: GraphBuilder, block: LocalWeights, grid: Grid) -> list[Opera
     ]
 
 
-def _global_block(
-    g: GraphBuilder, block: GlobalWeights, channels: int, grid: Grid, probe: AttentionProbe
+def _global(
+    g: GraphBuilder, cv: Convolutions, block: GlobalWeights, channels: int, grid: Grid, probe: AttentionProbe
 ) -> list[Operator]:
-    cv = g.cv
     return [
         residual(g, cv.spread(channels, grid), cv.depthwise(block.position, grid), cv.gather(channels, grid)),
         residual(

@@ -117,7 +117,7 @@ def compare(
         for precision in precisions:
             try:
                 backend = open_backend(name, precision, threads=threads)
-                loaded = _Loaded(backend, backend.load(bundle.forward), [])
+                loaded = _Loaded(backend, backend.load(bundle.forward(bundle.form(backend))), [])
             except BackendError as error:
                 missing.append(str(error))
                 continue

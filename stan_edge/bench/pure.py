@@ -40,7 +40,7 @@ def feeds(bundle: Bundle, method: Method, window: NDArray[np.uint8]) -> dict[str
 
 def measure_pure(bundle: Bundle, backend: Backend, explainer: Explainer, *, rounds: int) -> Measured:
     """Time the forward graph and the explanation in turn on every recorded window, `rounds` times."""
-    forward = backend.load(bundle.forward)
+    forward = backend.load(bundle.forward(bundle.form(backend)))
     windows = recorded_windows(bundle)
     resources = ResourceWatch()
     warm_up = alternate(runs(forward, explainer, windows[0]), WARM_UP_RUNS)
@@ -69,7 +69,8 @@ def placement(bundle: Bundle, backend: Backend, method: Method) -> Placement | N
     """Where the nodes of a method's graph run; None: the backend cannot say."""
     if not isinstance(backend, Placing):
         return None
-    return backend.placement(bundle.explain(method), feeds(bundle, method, recorded_windows(bundle)[0]))
+    graph = bundle.explain(method, bundle.form(backend))
+    return backend.placement(graph, feeds(bundle, method, recorded_windows(bundle)[0]))
 
 
 def runs(forward: Callable[..., Any], explainer: Explainer, window: NDArray[np.uint8]) -> dict[str, Run]:

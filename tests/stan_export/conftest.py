@@ -79,9 +79,9 @@ def trained_size(config: StanConfig, seed: int = 0) -> Stan:
     return model
 
 
-def export(folder: Path, config: StanConfig, size_px: int, frames: int, batch: int = 1, samples: int = 2) -> Exported:
+def export(folder: Path, config: StanConfig, size_px: int, frames: int, samples: int = 2) -> Exported:
     model, spec = trained_size(config), window(size_px, frames)
-    export_graphs(model, spec, folder, batch=batch, samples=samples)
+    export_graphs(model, spec, folder, samples=samples)
     return Exported(model, spec, folder, samples)
 
 
@@ -122,14 +122,18 @@ def run_openvino(path: Path, precision: str = "f32") -> Callable[..., Outputs]:
     core = ov.Core()
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
     compiled = core.compile_model(path, "CPU", options)
-    inputs = {port.any_name: list(port.shape) for port in compiled.inputs}
+    inputs = {port.any_name: port.partial_shape for port in compiled.inputs}
     return lambda **feeds: {port.any_name: value.copy() for port, value in compiled(_wanted(feeds, inputs)).items()}
 
 
-def _wanted(feeds: Outputs, inputs: dict[str, list[int]]) -> Outputs:
+def _wanted(feeds: Outputs, inputs: dict[str, Any]) -> Outputs:
     """What a graph takes; `streaming` takes the first draw of noise alone."""
     wanted = {name: feeds[name] for name in inputs}
-    return wanted | ({"noise": feeds["noise"][: inputs["noise"][0]]} if "noise" in inputs else {})
+    return wanted | ({"noise": feeds["noise"][: _length(inputs["noise"][0])]} if "noise" in inputs else {})
+
+
+def _length(dimension: Any) -> int:
+    return dimension if isinstance(dimension, int) else dimension.get_length()
 
 
 @pytest.fixture(scope="session", params=[run_onnxruntime, run_openvino], ids=["onnxruntime", "openvino"])

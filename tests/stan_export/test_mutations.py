@@ -17,10 +17,12 @@ from stan_edge.explainer import Explainer
 from stan_edge.parity import ParityRow, replay
 from stan_export import gradient, graphs, network, smoothgrad
 from stan_export.builder import GraphBuilder
-from stan_export.network import PatchGradient
+from stan_export.convolutions import Planes, Volumes
+from stan_export.network import Trunk
 from stan_train.model import Stan
 
 Patch = pytest.MonkeyPatch
+FORMS_OF_CONVOLUTION = (Volumes, Planes)
 
 
 def rewritten(patch: Patch, change: Callable[..., str | None]) -> None:
@@ -36,21 +38,36 @@ def rewritten(patch: Patch, change: Callable[..., str | None]) -> None:
 
 def gradient_padded_by_one_too_many(patch: Patch, _: Bundle) -> None:
     def change(append: Any, op: str, inputs: tuple[str, ...], attributes: Any) -> str | None:
-        if op != "Conv" or len(inputs) == 3:  # convolutions of the way forward have a bias
+        # convolutions of the way forward have a bias, or (in `planes`) come after one that has
+        if op != "Conv" or "pads" not in attributes or not backwards:
             return None
-        half = attributes["pads"][0]
-        return append(op, *inputs, **attributes | {"pads": [half + 1] * 3 + [half - 1] * 3})
+        half, axes = attributes["pads"][0], len(attributes["pads"]) // 2
+        return append(op, *inputs, **attributes | {"pads": [half + 1] * axes + [half - 1] * axes})
 
+    backwards = False
+    for form in FORMS_OF_CONVOLUTION:
+        right = form._depthwise
+
+        def depthwise(self: Any, x: str, grid: Any, kernel: Any, *bias: Any, right: Any = right) -> str:
+            nonlocal backwards
+            backwards = not bias
+            try:
+                return right(self, x, grid, kernel, *bias)
+            finally:
+                backwards = False
+
+        patch.setattr(form, "_depthwise", depthwise)
     rewritten(patch, change)
 
 
 def kernel_not_flipped(patch: Patch, _: Bundle) -> None:
-    right = gradient._convolve
-    patch.setattr(
-        gradient,
-        "_convolve",
-        lambda g, x, kernel, bias, grid: right(g, x, kernel if bias else kernel[..., ::-1, ::-1, ::-1], bias, grid),
-    )
+    for form in FORMS_OF_CONVOLUTION:
+        right = form._depthwise
+
+        def unflipped(self: Any, x: str, grid: Any, kernel: Any, *bias: Any, right: Any = right) -> str:
+            return right(self, x, grid, kernel if bias else kernel[..., ::-1, ::-1, ::-1], *bias)
+
+        patch.setattr(form, "_depthwise", unflipped)
 
 
 def stem_padded_with_the_first_frame(patch: Patch, _: Bundle) -> None:
@@ -67,16 +84,13 @@ def abs_dropped(patch: Patch, _: Bundle) -> None:
 
 
 def abs_before_the_mean_over_copies(patch: Patch, _: Bundle) -> None:
-    right = smoothgrad._mean_over_copies
+    right = smoothgrad.trunk
 
-    def unsigned(g: GraphBuilder, to_patches: Any, *args: Any) -> Any:
-        def magnitudes(dfeatures: str) -> PatchGradient:
-            signed = to_patches(dfeatures)
-            return PatchGradient(even=g.node("Abs", signed.even), odd=g.node("Abs", signed.odd))
+    def unsigned(g: GraphBuilder, *args: Any) -> Trunk:
+        network = right(g, *args)
+        return replace(network, to_stem=lambda dfeatures: g.node("Abs", network.to_stem(dfeatures)))
 
-        return right(g, magnitudes, *args)
-
-    patch.setattr(smoothgrad, "_mean_over_copies", unsigned)
+    patch.setattr(smoothgrad, "trunk", unsigned)
 
 
 def neighbouring_class(patch: Patch, _: Bundle) -> None:
@@ -90,7 +104,7 @@ def neighbouring_class(patch: Patch, _: Bundle) -> None:
 
 
 def square_weight_shared(patch: Patch, _: Bundle) -> None:
-    for module in (gradient, graphs, network):
+    for module in (gradient, graphs):
         patch.setattr(module, "transposed", lambda g, weight: g.transpose(g.constant(weight), 1, 0))
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stan_edge.bundle import FORWARD, explain_file
-from stan_edge.contract import InputSpec, Method, MethodSpec
+from stan_edge.bundle import graph_file
+from stan_edge.contract import FORMS, InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError, ParityError
 from stan_edge.smoothgrad import noise
 from stan_export.calibrate import shown_classes
@@ -108,6 +108,7 @@ def classifier(
         input=input,
         provenance=dict(provenance or {}),
         methods=specs,
+        forms=FORMS[:1],
         write_graphs=partial(_write_graphs, network, input, explains),
         record=partial(_record, network, input, explains),
     )
@@ -159,7 +160,9 @@ def _write_graphs(
         "class_index": torch.tensor([0]),
     }
     graphs = {
-        FORWARD: traced(lambda frames: (network(_normalised(frames, spec)),), {"frames": inputs["frames"]}, ["logits"])
+        graph_file(None): traced(
+            lambda frames: (network(_normalised(frames, spec)),), {"frames": inputs["frames"]}, ["logits"]
+        )
     }
     for method, explain in explains.items():
         taken = dict(inputs)
@@ -168,7 +171,7 @@ def _write_graphs(
         if method == "staa":
             del taken["class_index"]
         function = partial(_explain, network, spec, explain)
-        graphs[explain_file(method)] = traced(function, taken, ["logits", "frame_scores", "map"])
+        graphs[graph_file(method)] = traced(function, taken, ["logits", "frame_scores", "map"])
     save_graphs(graphs, folder)
 
 

@@ -92,7 +92,7 @@ class OrderFigures:
 
 def classifier(bundle: Bundle, backend: Backend) -> Classify:
     """The bundle's forward graph; several passes give the probabilities of their mean logits."""
-    graph, temperature = backend.load(bundle.forward), bundle.contract.temperature
+    graph, temperature = backend.load(bundle.forward(bundle.form(backend))), bundle.contract.temperature
 
     def classify(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         logits = [graph({"frames": frames[None]})["logits"][0] for frames in pictures]

@@ -1,0 +1,47 @@
+"""Which form of a bundle's graphs each engine is fastest in: measured on this machine, not assumed."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+from stan_edge.backends import BACKENDS, PRECISIONS, Backend, open_backend
+from stan_edge.bench.pure import feeds, recorded_windows
+from stan_edge.bundle import Bundle, engine_name, methods_of
+from stan_edge.contract import FORMS, Form, Method
+from stan_edge.errors import BackendUnavailableError
+
+ROUNDS, WARM_UP_ROUNDS, PAUSE_S = 10, 2, 0.02
+Times = dict[Form, float]
+
+
+def measure_forms(bundle: Bundle) -> dict[str, Times]:
+    """Milliseconds of every form on every engine that is here, by its name in the contract.
+
+    The sum over the methods that run one copy of a window; of each the median of `ROUNDS` runs, all in turn.
+    """
+    found: dict[str, Times] = {}
+    for name in BACKENDS:
+        for precision in PRECISIONS:
+            try:
+                backend = open_backend(name, precision)
+            except BackendUnavailableError:
+                continue
+            found[engine_name(backend)] = _measure(bundle, backend)
+    return found
+
+
+def _measure(bundle: Bundle, backend: Backend) -> Times:
+    window = recorded_windows(bundle)[0]
+    methods = [method for method in methods_of(bundle) if bundle.contract.methods[method].samples is None]
+    graphs = {(form, method): backend.load(bundle.explain(method, form)) for form in FORMS for method in methods}
+    spent_ms: dict[tuple[Form, Method], list[float]] = {key: [] for key in graphs}
+    for turn in range(WARM_UP_ROUNDS + ROUNDS):
+        for key, graph in graphs.items():
+            given = feeds(bundle, key[1], window)
+            time.sleep(PAUSE_S)  # the threads of the engine before spin on for a while
+            started_s = time.perf_counter()
+            graph(given)
+            if turn >= WARM_UP_ROUNDS:
+                spent_ms[key].append((time.perf_counter() - started_s) * 1e3)
+    return {form: sum(median(spent_ms[form, method]) for method in methods) for form in FORMS}
