@@ -11,7 +11,7 @@ import pytest
 from stan_edge.backends import BACKENDS, PRECISIONS, Backend, Graph
 from stan_edge.bundle import PARITY, Bundle, graph_file, methods_of, open_bundle, write_digests
 from stan_edge.cli import verify
-from stan_edge.contract import METHODS, Method
+from stan_edge.contract import FORMS, METHODS, Method
 from stan_edge.errors import ParityError
 from stan_edge.explainer import Explainer
 from stan_edge.parity import TOLERANCE, replay, require_parity
@@ -171,7 +171,8 @@ def test_a_recording_that_is_zero_everywhere_passes_when_the_engine_says_zero(
 def test_verify_checks_the_other_methods_when_a_graph_does_not_load(
     bundle_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (bundle_copy / graph_file("gradcam")).write_bytes(b"not a graph")
+    for form in FORMS:
+        (bundle_copy / graph_file("gradcam", form)).write_bytes(b"not a graph")
     write_digests(bundle_copy)
     with pytest.raises(ParityError, match="f32 does not reproduce float64 on openvino gradcam, onnxruntime gradcam;"):
         verify.command(bundle_copy, json_lines=True)

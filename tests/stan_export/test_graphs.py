@@ -106,8 +106,9 @@ def test_other_shapes_and_any_batch(shape, form, engine, make, tmp_path):
         for batch in (slice(0, 3), slice(1, 2), slice(1, 3)):
             outputs = run(frames=clips[batch], class_index=classes[batch], noise=exported.noise)
             for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
+                largest = np.abs(reference[key]).max()
                 assert outputs[output].shape == reference[key][batch].shape
-                assert _error(outputs[output], reference[key][batch]) < F32_TOLERANCE, (method, output)
+                assert _error(outputs[output], reference[key][batch], largest) < F32_TOLERANCE, (method, output)
 
 
 @pytest.mark.parametrize("method", ["vanilla", "smoothgrad", "streaming", "staa-grad"])
@@ -229,7 +230,7 @@ def _external_entries(path: Path) -> dict[int, int]:
 
 def test_weights_are_stored_once(stan_t):
     assert sorted(path.name for path in stan_t.folder.iterdir()) == sorted((*GRAPHS, "weights.bin"))
-    assert sum(path.stat().st_size for path in stan_t.folder.iterdir()) < 14e6
+    assert sum(path.stat().st_size for path in stan_t.folder.iterdir()) < 16e6
     entries: dict[int, int] = {}
     for name in GRAPHS:
         entries |= _external_entries(stan_t.folder / name)
@@ -238,7 +239,8 @@ def test_weights_are_stored_once(stan_t):
     tensors = [content[offset : offset + length] for offset, length in entries.items()]
     assert len(set(tensors)) == len(tensors)
     forward = sum(_external_entries(stan_t.folder / "forward.onnx").values())
-    assert sum(entries.values()) < 1.15 * forward
+    # kernels of convolutions are there for each form and direction, all else once
+    assert sum(entries.values()) < 1.2 * forward
 
 
 def test_export_is_repeatable(tiny, tmp_path):

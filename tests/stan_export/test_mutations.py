@@ -76,7 +76,11 @@ def stem_padded_with_the_first_frame(patch: Patch, _: Bundle) -> None:
 
 def stem_gradient_of_the_token_before(patch: Patch, _: Bundle) -> None:
     right = network._pad_frames
-    patch.setattr(network, "_pad_frames", lambda g, x, *, before=0, after=0: right(g, x, before=before or after))
+
+    def always_before(g: GraphBuilder, x: str, *, before: int = 0, after: int = 0, level: float = 0.0) -> str:
+        return right(g, x, before=before or after, level=level)
+
+    patch.setattr(network, "_pad_frames", always_before)
 
 
 def abs_dropped(patch: Patch, _: Bundle) -> None:
