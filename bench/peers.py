@@ -209,10 +209,10 @@ def _report(
         f"| smoothgrad n = 8 / 8 vanilla, {own} | <= 0.75 | {smooth} |",
         f"| gradcam / forward, {own} | <= 1.05 | {ratio(f'gradcam, {own}', f'forward, {own}')} |",
         "",
-        f"{len(next(iter(spent_ms.values())))} runs each, in one process, in another order each time; {psutil.cpu_count()} shared "
-        f"processors, {torch.get_num_threads()} threads of PyTorch; float32 matrix product {peak:.0f} GFLOP/s; forward "
-        f"{work['forward']:.1f} GFLOP, with the gradient {work['explain']:.1f}; torch {torch.__version__}, "
-        f"random weights; {date.today():%Y-%m-%d}.",
+        f"{len(next(iter(spent_ms.values())))} runs each, in one process, in another order each time; "
+        f"{psutil.cpu_count()} shared processors, {torch.get_num_threads()} threads of PyTorch; "
+        f"float32 matrix product {peak:.0f} GFLOP/s; forward {work['forward']:.1f} GFLOP, with the gradient "
+        f"{work['explain']:.1f}; torch {torch.__version__}, random weights; {date.today():%Y-%m-%d}.",
         "",
         f"`python {shlex.join(sys.argv)}`",
     ]
