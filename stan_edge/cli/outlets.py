@@ -170,8 +170,8 @@ class Outlets:
         return [*sinks, *couriers]
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
+        from stan_edge.say import say
         from stan_edge.sinks.broker import topic_name
-        from stan_edge.sinks.courier import say
         from stan_edge.sinks.outbox import Outbox
 
         return Outbox(self.outbox and self.outbox / f"{sink}-{topic_name(camera)}.sqlite", say)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from stan_edge.journal.retention import Retention, trim, used_bytes
 from stan_edge.journal.schema import WINDOW, Row
 from stan_edge.journal.store import CUT_OFF, Store, open_store
 from stan_edge.records import Event, Record
+from stan_edge.say import Say, say
 
 BATCH_S = 1.0
 """Windows are committed this often: what a power cut can take."""
@@ -70,12 +69,10 @@ class Journal:
             by itself (full, read-only, a damaged file) raises nothing, here or later.
     """
 
-    def __init__(
-        self, folder: Path, retention: Retention | None = None, say: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, retention: Retention | None = None, say: Say = say) -> None:
         self._folder = folder
         self._retention = retention or Retention()
-        self._tell = say or _to_stderr
+        self._tell = say
         self._lock: int | None = None
         with suppress(OSError):  # the thread tries again
             self._lock = claim(folder)
@@ -262,8 +259,3 @@ def _row(kind: str, camera: str, event: str | None, phase: str | None, body: str
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing"
-
-
-def _to_stderr(sentence: str) -> None:
-    with suppress(OSError, ValueError):  # a closed stderr
-        print(f"stan-edge: {sentence}", file=sys.stderr, flush=True)

@@ -21,8 +21,8 @@ from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.privacy import Privacy
 from stan_edge.records import Event, Record, Start, WindowResult
+from stan_edge.say import Say, say
 from stan_edge.sinks import Sink
-from stan_edge.sinks.courier import Say, say
 from stan_edge.sources import Frame
 from stan_edge.views import Square
 from stan_edge.windows import Window

@@ -16,8 +16,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult, to_line
+from stan_edge.say import Say, say
 from stan_edge.sinks.broker import Broker, topic_name
-from stan_edge.sinks.courier import Courier, Say, say
+from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.home_assistant import discovery
 from stan_edge.sinks.message import EventMessages
 from stan_edge.sinks.outbox import Outbox

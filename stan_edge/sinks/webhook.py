@@ -26,7 +26,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from stan_edge.errors import ConfigError
 from stan_edge.records import Event, Record
-from stan_edge.sinks.courier import Courier, Say, say
+from stan_edge.say import Say, say
+from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.message import EventMessages, Message
 from stan_edge.sinks.outbox import Outbox
 
