@@ -15,9 +15,10 @@ from uuid import uuid4
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from stan_edge.names import plain_name
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult, to_line
 from stan_edge.say import Say, say
-from stan_edge.sinks.broker import Broker, topic_name
+from stan_edge.sinks.broker import Broker
 from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.home_assistant import discovery
 from stan_edge.sinks.message import EventMessages
@@ -65,7 +66,7 @@ class Mqtt(Courier):
         say: Say = say,
     ) -> None:
         self._broker = broker
-        self._base = f"{broker.prefix}/{topic_name(camera)}"
+        self._base = f"{broker.prefix}/{plain_name(camera)}"
         self._messages = EventMessages()
         self._outbox = outbox
         self._window_every_s = window_every_s

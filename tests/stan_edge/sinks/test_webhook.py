@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from bench.faults.mosquitto import free_port
 from stan_edge.errors import ConfigError
-from stan_edge.records import Record
 from stan_edge.sinks import webhook
 from stan_edge.sinks.message import Message
 from stan_edge.sinks.outbox import Outbox
 from stan_edge.sinks.webhook import Hook, Webhook
-from tests.stan_edge.sinks.conftest import START, Receiver, a_window, an_event
+from tests.stan_edge.sinks.conftest import START, Receiver, a_window, an_event, tell
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -46,11 +45,6 @@ def open_webhook(said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     yield start
     for sink in opened:
         sink.close()
-
-
-def tell(sink: Webhook, *records: Record) -> None:
-    for record in records:
-        sink.record(record)
 
 
 Open = Callable[..., Webhook]
