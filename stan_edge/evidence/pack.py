@@ -20,7 +20,7 @@ from stan_edge.contract import Contract, Method
 from stan_edge.evidence.case import Case, Seen
 from stan_edge.evidence.shots import JPEG_QUALITY, Shot
 from stan_edge.privacy import Privacy
-from stan_edge.records import to_line
+from stan_edge.records import time_of_day, to_line
 from stan_edge.sinks.drawing import add_heat, heated
 from stan_edge.views import Image
 
@@ -70,7 +70,7 @@ def _about(case: Case, fps: float, privacy: Privacy) -> dict[str, Any]:
         "camera": event.camera,
         "event": event.id,
         "label": event.label,
-        "at": None if case.at is None else case.at.isoformat(timespec="milliseconds"),
+        "at": None if case.at is None else time_of_day(case.at),
         "t_start_s": round(event.t_start_s, 4),
         "t_end_s": round(event.t_end_s, 4),
         "ended": event.phase == "end",

@@ -16,6 +16,7 @@ from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.salvage import salvage
 from stan_edge.journal.schema import ALL, FILE, Row
+from stan_edge.records import time_of_day
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class StoredEvent:
     def to_json(self) -> dict[str, Any]:
         """Its latest record, with the time of day at which it was announced and ended."""
         record = self.last
-        ended = _time(self.rows[-1].at_ms).isoformat(timespec="milliseconds") if record["phase"] == "end" else None
-        times = {"at": self.at.isoformat(timespec="milliseconds"), "ended_at": ended, "exported": self.exported}
+        ended = time_of_day(_time(self.rows[-1].at_ms)) if record["phase"] == "end" else None
+        times = {"at": time_of_day(self.at), "ended_at": ended, "exported": self.exported}
         return {key: value for key, value in record.items() if key not in ("type", "event")} | times
 
 

@@ -6,10 +6,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import partial
 
-from stan_edge.records import Record, WindowResult
+from stan_edge.records import Record, WindowResult, time_of_day
 from stan_edge.say import Say
 from stan_edge.sinks import Sink
 
@@ -76,7 +75,7 @@ class Courier(Sink):
             self._changed.notify()
 
     def record(self, record: Record) -> None:
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        at = time_of_day()
         room = TRAY_RECORDS // 2 if isinstance(record, WindowResult) else TRAY_RECORDS
         with self._changed:
             full = len(self._tray) >= room
