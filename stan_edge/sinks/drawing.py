@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.errors import ConfigError
 from stan_edge.views import Image, Square
 
 RED, GREEN, CYAN, GRAY, WHITE, DARK = (
@@ -23,20 +20,6 @@ RED, GREEN, CYAN, GRAY, WHITE, DARK = (
     (24, 26, 30),
 )
 """RGB, as everything here."""
-
-
-def check_output(path: Path, flag: str, suffix: str) -> None:
-    """Refuse a file that cannot be written before anything runs.
-
-    Raises:
-        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
-    """
-    if path.suffix.lower() != suffix:
-        raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
 
 
 def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int, int], scale: float = 0.5) -> None:

@@ -14,6 +14,7 @@ from stan_edge.attribution import focus
 from stan_edge.contract import Contract, Method
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
+from stan_edge.files import check_output
 from stan_edge.person import Region
 from stan_edge.records import WindowResult
 from stan_edge.sinks import Sink
@@ -25,7 +26,6 @@ from stan_edge.sinks.drawing import (
     RED,
     WHITE,
     add_heat,
-    check_output,
     draw_bars,
     heated,
     put_text,
