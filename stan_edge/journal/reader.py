@@ -105,10 +105,8 @@ def mark_exported(folder: Path, marked: Iterable[StoredEvent]) -> None:
     seqs = [(time.time_ns() // 1_000_000, row.seq) for event in marked for row in event.rows]
     path = folder / FILE
     try:
-        with closing(schema.open_for_writing(path)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with closing(schema.open_for_writing(path)) as connection, schema.transaction(connection):
             connection.executemany("UPDATE records SET exported_ms = ? WHERE seq = ? AND exported_ms IS NULL", seqs)
-            connection.execute("COMMIT")
     except (sqlite3.Error, JournalDamagedError) as error:
         why = str(error).rstrip(".")
         raise JournalError(f"{path} cannot be marked ({why}); use a journal that you may write to.") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from stan_edge.errors import JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.folder import claim
-from stan_edge.journal.retention import Retention, trim, used_bytes
+from stan_edge.journal.retention import Retention, Trimming
 from stan_edge.journal.schema import WINDOW, Row
 from stan_edge.journal.store import CUT_OFF, Store, open_store
 from stan_edge.records import Event, Record
@@ -31,7 +31,6 @@ ALARM_WAIT_S = 2.0
 """A disk that takes longer is not waited for: the alarm goes out, and is written once the disk answers."""
 RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CLOSE_WAIT_S = 20.0
-TRIM_EVERY_S, TRIM_RECORDS_EVERY_S = 60.0, 3600.0
 MAX_WINDOWS = 1000
 """Waiting in memory: three minutes of one camera."""
 MAX_RECORDS = 10_000
@@ -71,7 +70,7 @@ class Journal:
 
     def __init__(self, folder: Path, retention: Retention | None = None, say: Say = say) -> None:
         self._folder = folder
-        self._retention = retention or Retention()
+        self._trimming = Trimming(folder, retention or Retention())
         self._tell = say
         self._lock: int | None = None
         with suppress(OSError):  # the thread tries again
@@ -83,8 +82,7 @@ class Journal:
         self._trouble: str | None = None
         self._store: Store | None = None
         self._damage: str | None = None
-        self._opened_before = self._said_too_large = False
-        self._trim_at_s = self._trim_records_at_s = 0.0
+        self._opened_before = False
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
@@ -189,7 +187,8 @@ class Journal:
                 store.append(entry.row for entry in batch if not entry.written)
                 for entry in batch:
                     entry.written = True
-                self._trim(store)
+                if too_large := self._trimming.step(store.connection):
+                    store.append([self._note("too_large", too_large)])
                 return None
             except (OSError, JournalError, sqlite3.Error) as error:
                 why = str(error).rstrip(".")
@@ -215,27 +214,6 @@ class Journal:
             store.append([self._note(CUT_OFF, text)])
         self._opened_before = True
         return store
-
-    def _trim(self, store: Store) -> None:
-        now_s = time.monotonic()
-        if now_s < self._trim_at_s:
-            return
-        used = used_bytes(store.connection)
-        limit = self._retention.limit_bytes(self._folder, used)
-        records = now_s >= self._trim_records_at_s
-        if trim(store.connection, self._retention.older_than_ms(), limit, records=records):
-            return  # and goes on with the next batch
-        self._trim_at_s = now_s + TRIM_EVERY_S
-        if not records:
-            return
-        self._trim_records_at_s = now_s + TRIM_RECORDS_EVERY_S
-        if used_bytes(store.connection) > limit and not self._said_too_large:
-            self._said_too_large = True
-            text = (
-                f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
-                "export them and mark them so, or make room."
-            )
-            store.append([self._note("too_large", text)])
 
     def _close_store(self) -> None:
         if self._store is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stan_edge.errors import ConfigError, JournalBusyError, JournalError
+from stan_edge.journal import retention
 from stan_edge.journal import writer as writer_module
 from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import Retention
@@ -155,7 +156,7 @@ def remount(disk: Path, mode: str) -> None:
 def test_windows_give_way_when_somebody_else_fills_the_disk(
     small_disk: Path, start_journal: Callable[..., Journal], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "TRIM_EVERY_S", 0.0)
+    monkeypatch.setattr(retention, "TRIM_EVERY_S", 0.0)
     folder = small_disk / "journal"
     journal = start_journal(folder)
     for number in range(3000):
