@@ -35,14 +35,18 @@ class Shot:
         image = frame.image
         if scale < 1:
             image = cv2.resize(image, (WIDTH_PX, max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-        return cls(frame.index, frame.t_capture_s, jpeg.tobytes(), scale)
+        return cls(frame.index, frame.t_capture_s, jpeg(image), scale)
 
     def picture(self) -> Image:
         """The picture, RGB."""
         pixels = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def jpeg(image: Image) -> bytes:
+    """A picture, RGB, as a file."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 class Ring:
