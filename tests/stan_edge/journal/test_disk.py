@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults import records
+from bench.faults.small_disk import fill
 from stan_edge.errors import ConfigError, JournalBusyError, JournalError
 from stan_edge.journal import retention
 from stan_edge.journal import writer as writer_module
@@ -19,7 +21,6 @@ from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import Retention
 from stan_edge.journal.store import Store
 from stan_edge.journal.writer import ALARM_WAIT_S, Journal
-from tests.stan_edge.journal import records
 from tests.stan_edge.journal.conftest import Said
 
 
@@ -28,19 +29,6 @@ def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
     while not true():
         assert time.monotonic() < until_s
         time.sleep(0.02)
-
-
-def fill(disk: Path) -> Path:
-    """A file that takes the last byte."""
-    path = disk / "full"
-    with path.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return path
 
 
 def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(

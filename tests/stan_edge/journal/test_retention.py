@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.faults import records
 from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import DAY_MS, KEPT_FREE_PAGES, Retention, expendable, trim, used_bytes
 from stan_edge.journal.schema import FILE, PAGE_BYTES, Head
 from stan_edge.journal.store import Store, open_store
 from stan_edge.journal.writer import Journal
-from tests.stan_edge.journal import records
 from tests.stan_edge.journal.conftest import event_row, many, other_row, window_row
 
 SEEN = st.tuples(
