@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -56,6 +57,14 @@ class Kept(Sink):
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self.frames += frames
+
+
+def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
+    """For something that another thread or process brings about."""
+    until_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -229,6 +229,6 @@ def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, pl
         page = markdown(found.sections, shlex.join(["stan-edge", *sys.argv[1:]]))
         write_whole(markdown_file, page.encode(), "--markdown")
     if plot_file is not None:
-        from stan_edge.film.picture import png
+        from stan_edge.drawing import png
 
         write_whole(plot_file, png(found.draw()), "--plot")

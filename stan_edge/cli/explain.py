@@ -102,8 +102,9 @@ def command(
 
 def _write(part: Path, film: Film, bundle: Bundle, name: str, asked: str | None) -> None:
     """A page or a picture, as the name of `part` says."""
+    from stan_edge.drawing import png
     from stan_edge.film.page import film_page
-    from stan_edge.film.picture import draw_film, png
+    from stan_edge.film.picture import draw_film
 
     if part.suffix == ".html":
         part.write_text(film_page(film, bundle.contract, name, bundle.digest, asked), encoding="utf-8")

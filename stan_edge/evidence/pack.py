@@ -17,11 +17,11 @@ import numpy as np
 from stan_edge.attribution import focus
 from stan_edge.bundle import CONTRACT, DIGESTS, file_digest, write_digests
 from stan_edge.contract import Contract, Method
+from stan_edge.drawing import add_heat, heated, jpeg
 from stan_edge.evidence.case import Case, Seen
-from stan_edge.evidence.shots import Shot, jpeg
+from stan_edge.evidence.shots import JPEG_QUALITY, Shot
 from stan_edge.privacy import Privacy
 from stan_edge.records import time_of_day, to_line
-from stan_edge.sinks.drawing import add_heat, heated
 
 SCHEMA = 1
 ABOUT, RECORDS, CLIP, MAPS = "evidence.json", "records.jsonl", "clip.mp4", "maps.npz"
@@ -115,7 +115,7 @@ def _write_pictures(folder: Path, case: Case, explained: Sequence[Seen], contrac
             heat = focus(seen.look.map)[k]
             square = heated(seen.look.square, heat.shape[-1], cell_px, size_px)
             picture = add_heat(shot.picture(), shot.scale, heat, square, 1.0)
-            (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture))
+            (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 
 
 def _write_clip(path: Path, shots: Sequence[Shot]) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stan_edge.drawing import jpeg
 from stan_edge.sources import Frame
 from stan_edge.views import Image
 
@@ -35,18 +36,12 @@ class Shot:
         image = frame.image
         if scale < 1:
             image = cv2.resize(image, (WIDTH_PX, max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
-        return cls(frame.index, frame.t_capture_s, jpeg(image), scale)
+        return cls(frame.index, frame.t_capture_s, jpeg(image, JPEG_QUALITY), scale)
 
     def picture(self) -> Image:
         """The picture, RGB."""
         pixels = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def jpeg(image: Image) -> bytes:
-    """A picture, RGB, as a file."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 class Ring:

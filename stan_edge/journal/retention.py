@@ -31,7 +31,7 @@ class Retention:
 
     days: float = 30.0
     megabytes: float = 2000.0
-    """Ten days of one camera's windows."""
+    """About nine days of one camera's windows."""
 
     def older_than_ms(self) -> float:
         """Records of before this wall-clock time may go."""

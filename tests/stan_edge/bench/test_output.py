@@ -14,7 +14,7 @@ from stan_edge.bench.plot import WIDTH_PX, draw_comparison, draw_report
 from stan_edge.bench.result import WHAT, BenchReport
 from stan_edge.bench.sections import of_against, of_comparison, of_report
 from stan_edge.bundle import Bundle
-from stan_edge.sinks.drawing import GREEN, RED
+from stan_edge.drawing import GREEN, RED
 
 REPORTS = ["camera_report", "fast_report", "pure_report"]
 HOP_S = 0.2

@@ -21,14 +21,8 @@ from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import Retention
 from stan_edge.journal.store import Store
 from stan_edge.journal.writer import ALARM_WAIT_S, Journal
+from tests.conftest import wait_until
 from tests.stan_edge.journal.conftest import Said
-
-
-def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
 
 
 def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(

@@ -16,6 +16,7 @@ from stan_edge.journal.retention import DAY_MS, KEPT_FREE_PAGES, Retention, expe
 from stan_edge.journal.schema import FILE, PAGE_BYTES, Head
 from stan_edge.journal.store import Store, open_store
 from stan_edge.journal.writer import Journal
+from tests.conftest import wait_until
 from tests.stan_edge.journal.conftest import event_row, many, other_row, window_row
 
 SEEN = st.tuples(
@@ -141,9 +142,7 @@ def test_alarms_that_fill_the_journal_are_kept_and_said(
     journal = start_journal(retention=Retention(megabytes=0.01))
     for number in range(30):
         journal.record(records.event(number, "start"))
-    until_s = time.monotonic() + 15
-    while not said and time.monotonic() < until_s:
-        time.sleep(0.05)
+    wait_until(lambda: said)
     journal.close()
     assert ["were not exported do not fit into the 0 MB" in sentence for sentence in said] == [True]
     rows = read_rows(tmp_path / "journal", "records").rows

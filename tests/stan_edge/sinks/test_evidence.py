@@ -25,6 +25,7 @@ from stan_edge.runtime import Runtime
 from stan_edge.sinks import evidence
 from stan_edge.sinks.evidence import WAITING_CASES, Evidence
 from stan_edge.sources import Fail, Frame, Gap, ScriptedSource, Show
+from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, an_event
 
 
@@ -77,13 +78,6 @@ def alarm(sink: Evidence, number: int, pictures: np.ndarray, *, to_s: float) -> 
         sink.frame(Frame(round(t_s * 10), t_s, pictures[k % len(pictures)]), NOBODY)
         longest_s = max(longest_s, time.perf_counter() - began_s)
     return longest_s
-
-
-def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["file", "camera"])

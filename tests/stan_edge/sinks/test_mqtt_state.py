@@ -7,15 +7,14 @@ import time
 
 from bench.faults.mosquitto import Listener, Mosquitto
 from stan_edge.records import End, Status, WindowCounts
+from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import CAMERA, START, OpenMqtt, a_window, an_event, tell
 
 
 def test_who_comes_late_still_learns_what_is_the_case(mosquitto: Mosquitto, open_mqtt: OpenMqtt) -> None:
     sink = open_mqtt(mosquitto.port)
     tell(sink, START, a_window(0, "falling"), an_event(0))
-    deadline_s = time.monotonic() + 15
-    while not sink.delivered and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+    wait_until(lambda: sink.delivered)
     late = Listener(mosquitto.port)
     late.wait(lambda: late.of("/state") and late.texts("/availability"))
     (state,) = late.of("/state")

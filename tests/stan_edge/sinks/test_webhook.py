@@ -20,6 +20,7 @@ from stan_edge.sinks import webhook
 from stan_edge.sinks.message import Message
 from stan_edge.sinks.outbox import Outbox
 from stan_edge.sinks.webhook import Hook, Webhook
+from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, Receiver, a_window, an_event, tell
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -160,9 +161,7 @@ def test_a_receiver_that_never_answers_is_given_up_on(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = open_webhook(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         tell(sink, an_event(0))
-        until_s = time.monotonic() + 10
-        while not said and time.monotonic() < until_s:
-            time.sleep(0.01)
+        wait_until(lambda: said)
     assert "timed out" in said[0]
     assert sink.waiting == 1
     sink.close()
@@ -175,9 +174,7 @@ def test_an_answer_that_is_no_http_is_a_failure_and_no_crash(open_webhook: Open,
         connection, _ = other.accept()
         connection.sendall(b"\x00\xff SSH-2.0 what?\r\n\r\n")
         connection.close()
-        until_s = time.monotonic() + 10
-        while not said and time.monotonic() < until_s:
-            time.sleep(0.01)
+        wait_until(lambda: said)
     assert "does not take messages" in said[0]
     assert sink.waiting == 1
     sink.close()

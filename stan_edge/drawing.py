@@ -1,4 +1,4 @@
-"""What overlay video, display window and timeline picture have in common: colours, text, heat, bars."""
+"""What all pictures for people have in common: colours, text, heat, bars, and how they become a file."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def scale_to(image: Image, width_px: int) -> Image:
     height, width = image.shape[:2]
     size = (width_px, round(height * width_px / width))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if width > width_px else cv2.INTER_LINEAR)
+
+
+def png(image: Image) -> bytes:
+    """An RGB picture as a file, exact."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def jpeg(image: Image, quality: int) -> bytes:
+    """An RGB picture as a small file; quality up to 100."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Square, strength: float) -> Image:
