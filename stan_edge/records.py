@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 Phase = Literal["start", "update", "end"]
@@ -192,11 +193,16 @@ class End:
 Record = Start | Status | WindowResult | Event | End
 
 
+def time_of_day(moment: datetime | None = None) -> str:
+    """ISO 8601 with milliseconds and zone, as every `at` has it; without a moment: now, in UTC."""
+    return (moment or datetime.now(timezone.utc)).isoformat(timespec="milliseconds")
+
+
 def to_line(record: Record, at: str | None = None, *, fallback: bool = False) -> str:
     """One JSON line.
 
     Args:
-        at: wall-clock time, for live sources.
+        at: `time_of_day`, for live sources.
         fallback: another backend than the one asked for made it; then every line says so.
     """
     extra: dict[str, Any] = {} if at is None else {"at": at}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from bench.faults import small_disk as faults
 from stan_edge.backends import Backend, open_backend
 from stan_edge.bundle import Bundle, open_bundle
 from stan_edge.contract import InputSpec
@@ -53,6 +57,14 @@ class Kept(Sink):
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self.frames += frames
+
+
+def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
+    """For something that another thread or process brings about."""
+    until_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -183,6 +195,17 @@ def make_clip() -> MakeClip:
         )
 
     return make
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of sixteen megabytes. Ask for it before whatever holds a file on it."""
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(faults.small_disk(tmp_path / "disk", 16))
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no disk can be mounted here: {error.stderr.strip()}")
+        yield disk
 
 
 @pytest.fixture

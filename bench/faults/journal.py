@@ -17,17 +17,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import records
+from small_disk import fill, small_disk
+
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
-from stan_edge.records import End, Event, FrameScore, Phase, Start, WindowCounts, WindowResult
-
-FRAMES = tuple(FrameScore(0.1 * k, 3 * k, 0.0456 * k, k > 15) for k in range(20))
-NAMED = {"background": 0.25, "falling": 0.75}
+from stan_edge.records import Phase
 
 
 def write(folder: Path, run: str, pause_s: float) -> None:
@@ -35,38 +33,18 @@ def write(folder: Path, run: str, pause_s: float) -> None:
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     journal = Journal(folder)
-    journal.record(
-        Start(
-            "door",
-            "m",
-            "sha256:0",
-            "openvino",
-            "f32",
-            False,
-            "gradcam",
-            "blend",
-            True,
-            run,
-            True,
-            0.2,
-            None,
-            None,
-            True,
-        )
-    )
+    journal.record(records.start(run=run))
     for number in count():
         for k in range(5 * number, 5 * number + 5):
-            journal.record(
-                WindowResult("door", k, k, k + 2, True, None, "falling", 0.75, NAMED, FRAMES, "tracked", 20.0)
-            )
+            journal.record(records.window(k))
         phases: tuple[Phase, ...] = ("start", "end")
         for phase in phases:
             began_s = time.perf_counter()
-            journal.record(Event("door", number, phase, "falling", k, k + 2, 0.9, FRAMES[16:], f"{run}-{number}"))
+            journal.record(records.event(number, phase, run=run))
             print(f"{run}-{number}", phase, f"{(time.perf_counter() - began_s) * 1e3:.3f}", flush=True)
         if ended.wait(pause_s):
             break
-    journal.record(End("door", "stopped", 0, WindowCounts()))
+    journal.record(records.end())
     journal.close()
 
 
@@ -163,27 +141,6 @@ def wait_for(lines: list[str], number: int) -> None:
         time.sleep(0.01)
 
 
-def fill(disk: Path) -> Path:
-    path = disk / "full"
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return path
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
@@ -199,10 +156,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         rows = [kills(Path(scratch) / "killed", given.kills, rng)]
         if os.geteuid() == 0:
-            disk = Path(scratch) / "disk"
-            disk.mkdir()
-            with small_disk(disk) as mounted:
-                rows.append(fills(mounted, given.fills, rng))
+            with small_disk(Path(scratch) / "disk", 64) as disk:
+                rows.append(fills(disk, given.fills, rng))
         else:
             print("the full disk was left out: only root may mount one", file=sys.stderr)
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]

@@ -1,13 +1,11 @@
-"""Where a measurement goes: the terminal, Markdown, and files that are whole or not there."""
+"""A measurement for people: on the terminal, and as a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stan_edge.bench.sections import Section, Table
-from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,23 +52,6 @@ def markdown(sections: Iterable[Section], command: str) -> str:
             lines += [*_markdown_table(table), ""]
         lines += [*(f"- {note}" for note in section.notes), ""] if section.notes else []
     return "\n".join(lines)
-
-
-def write_whole(path: Path, content: bytes, flag: str) -> None:
-    """Put a file in place at once.
-
-    Raises:
-        ConfigError: it cannot be written; nothing is left behind.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{flag} {path}: cannot be written ({error.strerror}); make room or choose another folder."
-        ) from error
 
 
 def _markdown_table(table: Table) -> list[str]:

@@ -13,7 +13,7 @@ from stan_edge.bench.compare import Comparison
 from stan_edge.bench.result import WHAT, BenchReport
 from stan_edge.bench.sections import ONE_ENGINE, STAGES, in_order, parity_text, windows_text
 from stan_edge.bench.statistics import percentiles
-from stan_edge.sinks.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, put_text
+from stan_edge.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, put_text
 from stan_edge.views import Image
 
 WIDTH_PX, MARGIN_PX, NAMES_PX, LINE_PX, CURVE_PX, BAR_PX = 1280, 16, 250, 22, 260, 30

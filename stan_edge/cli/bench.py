@@ -122,7 +122,7 @@ def _check_outputs(
     mode: Mode, json_file: Path | None, markdown_file: Path | None, plot_file: Path | None, against_file: Path | None
 ) -> None:
     """Nothing is measured for a file that cannot be written."""
-    from stan_edge.sinks.drawing import check_output
+    from stan_edge.files import check_output
 
     if mode == "compare" and against_file is not None:
         raise ConfigError("--against goes with one measurement; leave --compare out.")
@@ -215,7 +215,8 @@ def _compared(
 
 
 def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, plot_file: Path | None) -> None:
-    from stan_edge.bench.output import markdown, print_sections, write_whole
+    from stan_edge.bench.output import markdown, print_sections
+    from stan_edge.files import write_whole
 
     text = json.dumps(found.content, ensure_ascii=False, allow_nan=False) + "\n"
     if json_file == STDOUT:
@@ -228,6 +229,6 @@ def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, pl
         page = markdown(found.sections, shlex.join(["stan-edge", *sys.argv[1:]]))
         write_whole(markdown_file, page.encode(), "--markdown")
     if plot_file is not None:
-        from stan_edge.film.picture import png
+        from stan_edge.drawing import png
 
         write_whole(plot_file, png(found.draw()), "--plot")

@@ -44,11 +44,11 @@ def command(
     from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
     from stan_edge.contract import shown_class
     from stan_edge.explainer import Explainer
+    from stan_edge.files import check_output, replacing
     from stan_edge.film.explain import explain_film
     from stan_edge.film.table import FilmJson
     from stan_edge.parity import require_parity
     from stan_edge.pose import watching
-    from stan_edge.sinks.drawing import check_output
     from stan_edge.sources import Crop, CroppedSource, VideoFile
     from stan_edge.windows import hop_ticks
 
@@ -62,7 +62,6 @@ def command(
     asked = None if explain_class is None else shown_class(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
-    part = out.with_name(f".{out.stem}.part{suffix}")
     with ExitStack() as stack:
         file = VideoFile(video)
         stack.callback(file.close)
@@ -73,26 +72,25 @@ def command(
             require_parity(bundle, engine, explainer)
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
         on_frame = stack.enter_context(_bar(file.expected_frames))
-        stack.callback(part.unlink, missing_ok=True)
         try:
-            table = FilmJson(part, bundle, str(video), asked, chosen) if suffix == ".json" else None
-            if table is not None:
-                stack.callback(table.close)
-            film = explain_film(
-                source,
-                contract,
-                explainers,
-                tracker,
-                hop_s,
-                asked=asked,
-                on_frame=on_frame,
-                on_final=table.frame if table else None,
-            )
-            if table is not None:
-                table.finish(film)
-            else:
-                _write(part, film, bundle, video.name, asked)
-            part.replace(out)
+            with replacing(out) as part:
+                table = FilmJson(part, bundle, str(video), asked, chosen) if suffix == ".json" else None
+                if table is not None:
+                    stack.callback(table.close)
+                film = explain_film(
+                    source,
+                    contract,
+                    explainers,
+                    tracker,
+                    hop_s,
+                    asked=asked,
+                    on_frame=on_frame,
+                    on_final=table.frame if table else None,
+                )
+                if table is not None:
+                    table.finish(film)
+                else:
+                    _write(part, film, bundle, video.name, asked)
         except OSError as error:
             raise ConfigError(
                 f"--out {out}: cannot be written ({error}); make room or choose another folder."
@@ -104,8 +102,9 @@ def command(
 
 def _write(part: Path, film: Film, bundle: Bundle, name: str, asked: str | None) -> None:
     """A page or a picture, as the name of `part` says."""
+    from stan_edge.drawing import png
     from stan_edge.film.page import film_page
-    from stan_edge.film.picture import draw_film, png
+    from stan_edge.film.picture import draw_film
 
     if part.suffix == ".html":
         part.write_text(film_page(film, bundle.contract, name, bundle.digest, asked), encoding="utf-8")

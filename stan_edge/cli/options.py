@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the checks that need the model."""
+"""Options that several verbs share, and checks of what was given."""
 
 from __future__ import annotations
 

@@ -170,11 +170,11 @@ class Outlets:
         return [*sinks, *couriers]
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
-        from stan_edge.sinks.broker import topic_name
-        from stan_edge.sinks.courier import say
+        from stan_edge.names import plain_name
+        from stan_edge.say import say
         from stan_edge.sinks.outbox import Outbox
 
-        return Outbox(self.outbox and self.outbox / f"{sink}-{topic_name(camera)}.sqlite", say)
+        return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite", say)
 
 
 def _broker(url: str, password_file: Path | None, ca: Path | None) -> Broker:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stan_edge.contract import Contract
 from stan_edge.evidence.shots import Ring, Shot
+from stan_edge.names import plain_name
 from stan_edge.records import Event, Start, WindowResult, to_line
-from stan_edge.sinks.broker import topic_name
 from stan_edge.views import Square
 
 LONGEST_S = 60.0
@@ -61,7 +61,7 @@ class Case:
     def name(self) -> str:
         """Camera, time, class and id, safe as a name of a folder; the same event has the same."""
         time = f"{self.event.t_start_s:09.3f}s" if self.at is None else f"{self.at:%Y%m%dT%H%M%S%z}"
-        camera, label = topic_name(self.event.camera), topic_name(self.event.label)
+        camera, label = plain_name(self.event.camera), plain_name(self.event.label)
         return f"{camera}-{time}-{label}-{self.event.id}"
 
 

@@ -15,6 +15,7 @@ from stan_edge.bundle import DIGESTS
 from stan_edge.errors import ConfigError
 from stan_edge.evidence.keep import Keep
 from stan_edge.evidence.pack import ABOUT
+from stan_edge.files import sync
 
 PART = ".evidence-"
 DAY_S = 86_400
@@ -55,9 +56,9 @@ class Packs:
         try:
             write(part)
             for path in (*part.iterdir(), part):
-                _sync(path)
+                sync(path)
             part.rename(self._folder / name)
-            _sync(self._folder)
+            sync(self._folder)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
@@ -117,11 +118,3 @@ def _is_locked(part: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

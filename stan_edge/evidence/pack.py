@@ -17,12 +17,11 @@ import numpy as np
 from stan_edge.attribution import focus
 from stan_edge.bundle import CONTRACT, DIGESTS, file_digest, write_digests
 from stan_edge.contract import Contract, Method
+from stan_edge.drawing import add_heat, heated, jpeg
 from stan_edge.evidence.case import Case, Seen
 from stan_edge.evidence.shots import JPEG_QUALITY, Shot
 from stan_edge.privacy import Privacy
-from stan_edge.records import to_line
-from stan_edge.sinks.drawing import add_heat, heated
-from stan_edge.views import Image
+from stan_edge.records import time_of_day, to_line
 
 SCHEMA = 1
 ABOUT, RECORDS, CLIP, MAPS = "evidence.json", "records.jsonl", "clip.mp4", "maps.npz"
@@ -70,7 +69,7 @@ def _about(case: Case, fps: float, privacy: Privacy) -> dict[str, Any]:
         "camera": event.camera,
         "event": event.id,
         "label": event.label,
-        "at": None if case.at is None else case.at.isoformat(timespec="milliseconds"),
+        "at": None if case.at is None else time_of_day(case.at),
         "t_start_s": round(event.t_start_s, 4),
         "t_end_s": round(event.t_end_s, 4),
         "ended": event.phase == "end",
@@ -116,12 +115,7 @@ def _write_pictures(folder: Path, case: Case, explained: Sequence[Seen], contrac
             heat = focus(seen.look.map)[k]
             square = heated(seen.look.square, heat.shape[-1], cell_px, size_px)
             picture = add_heat(shot.picture(), shot.scale, heat, square, 1.0)
-            (folder / f"heat-{frame.index:06d}.jpg").write_bytes(_jpeg(picture))
-
-
-def _jpeg(picture: Image) -> bytes:
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+            (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 
 
 def _write_clip(path: Path, shots: Sequence[Shot]) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stan_edge.drawing import jpeg
 from stan_edge.sources import Frame
 from stan_edge.views import Image
 
@@ -35,9 +36,7 @@ class Shot:
         image = frame.image
         if scale < 1:
             image = cv2.resize(image, (WIDTH_PX, max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-        return cls(frame.index, frame.t_capture_s, jpeg.tobytes(), scale)
+        return cls(frame.index, frame.t_capture_s, jpeg(image, JPEG_QUALITY), scale)
 
     def picture(self) -> Image:
         """The picture, RGB."""

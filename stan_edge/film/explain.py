@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from stan_edge.attribution import focus
 from stan_edge.contract import Contract, Method
+from stan_edge.drawing import add_heat, heated, scale_to
 from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.film.curve import Curve
 from stan_edge.person import Tracker
 from stan_edge.records import Event, WindowResult
-from stan_edge.sinks.drawing import add_heat, heated, scale_to
 from stan_edge.sources import Frame, Source
 from stan_edge.stream import Step, Stream
 from stan_edge.timeline import TimelineFrame

@@ -7,8 +7,9 @@ from html import escape
 from string import Template
 
 from stan_edge.contract import Contract
+from stan_edge.drawing import png
 from stan_edge.film.explain import Film
-from stan_edge.film.picture import draw_tracks, png
+from stan_edge.film.picture import draw_tracks
 from stan_edge.views import Image
 
 _PAGE = Template("""<!doctype html>

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from stan_edge.contract import Contract
+from stan_edge.drawing import DARK, GRAY, GREEN, RED, WHITE, draw_bars, put_text, scale_to
 from stan_edge.film.curve import Point
 from stan_edge.film.explain import Film
-from stan_edge.sinks.drawing import DARK, GRAY, GREEN, RED, WHITE, draw_bars, put_text, scale_to
 from stan_edge.views import Image
 
 WIDTH_PX, MARGIN_PX, HEAD_PX, TRACK_PX, GAP_PX = 1280, 12, 22, 80, 10
@@ -61,12 +61,6 @@ def draw_film(film: Film, contract: Contract) -> Image:
             put_text(row, text, (x + 4, 16), WHITE, 0.4)
         image = np.concatenate([image, row])
     return image
-
-
-def png(image: Image) -> bytes:
-    """An RGB picture as a file."""
-    _, coded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return coded.tobytes()
 
 
 def _draw_labels(image: Image, film: Film, contract: Contract, area: Area, span_s: tuple[float, float]) -> None:

@@ -16,6 +16,7 @@ from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.salvage import salvage
 from stan_edge.journal.schema import ALL, FILE, Row
+from stan_edge.records import time_of_day
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class StoredEvent:
     def to_json(self) -> dict[str, Any]:
         """Its latest record, with the time of day at which it was announced and ended."""
         record = self.last
-        ended = _time(self.rows[-1].at_ms).isoformat(timespec="milliseconds") if record["phase"] == "end" else None
-        times = {"at": self.at.isoformat(timespec="milliseconds"), "ended_at": ended, "exported": self.exported}
+        ended = time_of_day(_time(self.rows[-1].at_ms)) if record["phase"] == "end" else None
+        times = {"at": time_of_day(self.at), "ended_at": ended, "exported": self.exported}
         return {key: value for key, value in record.items() if key not in ("type", "event")} | times
 
 
@@ -104,10 +105,8 @@ def mark_exported(folder: Path, marked: Iterable[StoredEvent]) -> None:
     seqs = [(time.time_ns() // 1_000_000, row.seq) for event in marked for row in event.rows]
     path = folder / FILE
     try:
-        with closing(schema.open_for_writing(path)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with closing(schema.open_for_writing(path)) as connection, schema.transaction(connection):
             connection.executemany("UPDATE records SET exported_ms = ? WHERE seq = ? AND exported_ms IS NULL", seqs)
-            connection.execute("COMMIT")
     except (sqlite3.Error, JournalDamagedError) as error:
         why = str(error).rstrip(".")
         raise JournalError(f"{path} cannot be marked ({why}); use a journal that you may write to.") from error

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from stan_edge.journal.schema import PAGE_BYTES
+from stan_edge.journal.schema import PAGE_BYTES, Head, transaction
 
 DAY_MS = 86_400_000
+TRIM_EVERY_S, TRIM_RECORDS_EVERY_S = 60.0, 3600.0
+"""The records are looked at less often: 10,000 events take a second."""
 STEP_ROWS, STEPS = 200, 10
 """Rows deleted in one transaction, and transactions in one go: an alarm waits a few milliseconds for them."""
 KEPT_FREE_PAGES = 256
@@ -29,7 +31,7 @@ class Retention:
 
     days: float = 30.0
     megabytes: float = 2000.0
-    """Ten days of one camera's windows."""
+    """About nine days of one camera's windows."""
 
     def older_than_ms(self) -> float:
         """Records of before this wall-clock time may go."""
@@ -42,17 +44,39 @@ class Retention:
         return min(self.megabytes * 1e6, used_bytes + disk.free - spare)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A record, as far as it matters here."""
+class Trimming:
+    """Keeps one journal small, a little at a time."""
 
-    seq: int
-    at_ms: int
-    camera: str
-    kind: str
-    event: str | None
-    phase: str | None
-    exported_ms: int | None
+    def __init__(self, folder: Path, retention: Retention) -> None:
+        self._folder = folder
+        self._retention = retention
+        self._due_s = self._records_due_s = 0.0
+        self._said_too_large = False
+
+    def step(self, connection: sqlite3.Connection) -> str | None:
+        """Delete a few rows, if it is time to; returns a sentence, once, when what has to stay does not fit.
+
+        Raises:
+            OSError, sqlite3.Error: the disk does not let us.
+        """
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return None
+        limit = self._retention.limit_bytes(self._folder, used_bytes(connection))
+        records = now_s >= self._records_due_s
+        if trim(connection, self._retention.older_than_ms(), limit, records=records):
+            return None  # and goes on with the next batch
+        self._due_s = now_s + TRIM_EVERY_S
+        if not records:
+            return None
+        self._records_due_s = now_s + TRIM_RECORDS_EVERY_S
+        if used_bytes(connection) <= limit or self._said_too_large:
+            return None
+        self._said_too_large = True
+        return (
+            f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
+            "export them and mark them so, or make room."
+        )
 
 
 def trim(connection: sqlite3.Connection, older_than_ms: float, limit_bytes: float, *, records: bool = True) -> bool:
@@ -60,7 +84,7 @@ def trim(connection: sqlite3.Connection, older_than_ms: float, limit_bytes: floa
 
     Args:
         limit_bytes: of the used part of the file.
-        records: look at the records, too; 10,000 events take a second.
+        records: look at the records, too.
 
     Raises:
         sqlite3.Error: the disk does not let us.
@@ -68,14 +92,8 @@ def trim(connection: sqlite3.Connection, older_than_ms: float, limit_bytes: floa
     steps = 0
     while steps < STEPS and (gone := _next_gone(connection, older_than_ms, limit_bytes, records)):
         table, seqs = gone
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             connection.executemany(f"DELETE FROM {table} WHERE seq = ?", [(seq,) for seq in seqs])
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         steps += 1
     free_pages = _number(connection, "PRAGMA freelist_count")
     if free_pages > KEPT_FREE_PAGES:
@@ -90,7 +108,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def expendable(
-    records: Sequence[Kept], older_than_ms: float = math.inf, first_window_seq: float = math.inf
+    records: Sequence[Head], older_than_ms: float = math.inf, first_window_seq: float = math.inf
 ) -> list[int]:
     """Which records may go, oldest first.
 
@@ -100,7 +118,7 @@ def expendable(
     """
     last_of = {record.event: record.seq for record in records}
     unexported = {record.event for record in records if record.exported_ms is None}
-    runs: dict[str, list[list[Kept]]] = {}  # by camera: start, end, and the events that stay
+    runs: dict[str, list[list[Head]]] = {}  # by camera: start, end, and the events that stay
     gone = []
     for record in records:
         old = record.at_ms < older_than_ms
@@ -137,7 +155,7 @@ def _next_gone(
         return None
     found = connection.execute("SELECT seq, at_ms, camera, kind, event, phase, exported_ms FROM records ORDER BY seq")
     first_window_seq = oldest[0][0] if oldest else math.inf
-    records = [Kept(*values) for values in found]
+    records = [Head(*values) for values in found]
     seqs = expendable(records, math.inf if too_large else older_than_ms, first_window_seq)[:STEP_ROWS]
     return ("records", seqs) if seqs else None
 

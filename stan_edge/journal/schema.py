@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ _FIXED = {  # offset in the header: what every journal has there
 
 
 @dataclass(frozen=True)
-class Row:
-    """One record as it is stored."""
+class Head:
+    """What is known of a record without reading it."""
 
     seq: int
     """Rises by one from record to record, across restarts; a number lost to a power cut is given again."""
@@ -65,6 +66,12 @@ class Row:
     event: str | None
     phase: str | None
     exported_ms: int | None
+
+
+@dataclass(frozen=True)
+class Row(Head):
+    """One record as it is stored."""
+
     body: str
     """JSON."""
 
@@ -153,10 +160,17 @@ def insert(connection: sqlite3.Connection, stored: Iterable[Row], *, again: bool
         again: a row may be there already; then only its mark is taken over.
     """
     known = "ON CONFLICT (seq) DO UPDATE SET exported_ms = coalesce(exported_ms, excluded.exported_ms)" if again else ""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for row in stored:
             connection.execute(f"INSERT INTO {row.table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {known}", row.stored())
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is done within is done, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from stan_edge.errors import JournalDamagedError
+from stan_edge.files import sync
 from stan_edge.journal import schema
 from stan_edge.journal.salvage import salvage
 from stan_edge.journal.schema import FILE, Row
@@ -127,7 +127,7 @@ def _build(folder: Path, rows: Iterator[Row]) -> tuple[int, int]:
     finally:
         connection.close()
     part.replace(folder / NEW)
-    _sync(folder)
+    sync(folder)
     return records, windows
 
 
@@ -145,14 +145,5 @@ def _swap(folder: Path) -> str:
         if (folder / (FILE + side)).exists():
             (folder / (FILE + side)).replace(folder / (aside + side))
     (folder / NEW).replace(path)
-    _sync(folder)
+    sync(folder)
     return aside
-
-
-def _sync(folder: Path) -> None:
-    """Make renames last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,11 @@ from pathlib import Path
 from stan_edge.errors import JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.folder import claim
-from stan_edge.journal.retention import Retention, trim, used_bytes
+from stan_edge.journal.retention import Retention, Trimming
 from stan_edge.journal.schema import WINDOW, Row
 from stan_edge.journal.store import CUT_OFF, Store, open_store
 from stan_edge.records import Event, Record
+from stan_edge.say import Say, say
 
 BATCH_S = 1.0
 """Windows are committed this often: what a power cut can take."""
@@ -32,7 +31,6 @@ ALARM_WAIT_S = 2.0
 """A disk that takes longer is not waited for: the alarm goes out, and is written once the disk answers."""
 RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CLOSE_WAIT_S = 20.0
-TRIM_EVERY_S, TRIM_RECORDS_EVERY_S = 60.0, 3600.0
 MAX_WINDOWS = 1000
 """Waiting in memory: three minutes of one camera."""
 MAX_RECORDS = 10_000
@@ -70,12 +68,10 @@ class Journal:
             by itself (full, read-only, a damaged file) raises nothing, here or later.
     """
 
-    def __init__(
-        self, folder: Path, retention: Retention | None = None, say: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, retention: Retention | None = None, say: Say = say) -> None:
         self._folder = folder
-        self._retention = retention or Retention()
-        self._tell = say or _to_stderr
+        self._trimming = Trimming(folder, retention or Retention())
+        self._tell = say
         self._lock: int | None = None
         with suppress(OSError):  # the thread tries again
             self._lock = claim(folder)
@@ -86,8 +82,7 @@ class Journal:
         self._trouble: str | None = None
         self._store: Store | None = None
         self._damage: str | None = None
-        self._opened_before = self._said_too_large = False
-        self._trim_at_s = self._trim_records_at_s = 0.0
+        self._opened_before = False
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
@@ -192,7 +187,8 @@ class Journal:
                 store.append(entry.row for entry in batch if not entry.written)
                 for entry in batch:
                     entry.written = True
-                self._trim(store)
+                if too_large := self._trimming.step(store.connection):
+                    store.append([self._note("too_large", too_large)])
                 return None
             except (OSError, JournalError, sqlite3.Error) as error:
                 why = str(error).rstrip(".")
@@ -219,27 +215,6 @@ class Journal:
         self._opened_before = True
         return store
 
-    def _trim(self, store: Store) -> None:
-        now_s = time.monotonic()
-        if now_s < self._trim_at_s:
-            return
-        used = used_bytes(store.connection)
-        limit = self._retention.limit_bytes(self._folder, used)
-        records = now_s >= self._trim_records_at_s
-        if trim(store.connection, self._retention.older_than_ms(), limit, records=records):
-            return  # and goes on with the next batch
-        self._trim_at_s = now_s + TRIM_EVERY_S
-        if not records:
-            return
-        self._trim_records_at_s = now_s + TRIM_RECORDS_EVERY_S
-        if used_bytes(store.connection) > limit and not self._said_too_large:
-            self._said_too_large = True
-            text = (
-                f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
-                "export them and mark them so, or make room."
-            )
-            store.append([self._note("too_large", text)])
-
     def _close_store(self) -> None:
         if self._store is not None:
             with suppress(sqlite3.Error):
@@ -262,8 +237,3 @@ def _row(kind: str, camera: str, event: str | None, phase: str | None, body: str
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing"
-
-
-def _to_stderr(sentence: str) -> None:
-    with suppress(OSError, ValueError):  # a closed stderr
-        print(f"stan-edge: {sentence}", file=sys.stderr, flush=True)

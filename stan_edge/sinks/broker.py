@@ -1,8 +1,7 @@
-"""Where an MQTT broker is, and what this process calls its topics there."""
+"""Where an MQTT broker is, and under which prefix its topics lie."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from stan_edge.errors import ConfigError
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 DEFAULT_PREFIX = "stan-edge"
 LONGEST_PREFIX = 200
-LONGEST_NAME = 80
 FORM = "write it like mqtt://user:password@host:1883/prefix, or mqtts:// for TLS, with special characters encoded"
 
 
@@ -61,19 +59,6 @@ class Broker:
             raise ConfigError("--mqtt-ca: is for mqtts:// only; without TLS nothing would be checked.")
         tls = _trusting(ca) if parts.scheme == "mqtts" else None
         return cls(host, port, prefix, user or None, password or None, tls)
-
-
-def topic_name(text: str) -> str:
-    """A camera or class as one level of a topic, also in Home Assistant: ASCII letters, digits, `_` and `-`.
-
-    Where letters are lost by that, or the end, it ends in six digits of its hash, so that no two fall together.
-    """
-    name = re.sub(r"[^A-Za-z0-9-]+", "_", text).strip("_")
-    if not name or not text.isascii() or len(name) > LONGEST_NAME:
-        name = f"{name[:LONGEST_NAME]}_{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".strip(
-            "_"
-        )
-    return name
 
 
 def _trusting(ca: Path | None) -> ssl.SSLContext:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime, timezone
 from functools import partial
 
-from stan_edge.records import Record, WindowResult
+from stan_edge.records import Record, WindowResult, time_of_day
+from stan_edge.say import Say
 from stan_edge.sinks import Sink
 
 TRAY_RECORDS = 1000
@@ -21,14 +19,6 @@ FLUSH_S = 3.0
 RETRY_S = 5.0
 REPEAT_S = 60.0
 """A complaint is repeated at most this often."""
-
-Say = Callable[[str], None]
-
-
-def say(sentence: str) -> None:
-    """Tell whoever runs the command, on stderr."""
-    with suppress(OSError, ValueError):  # stderr is gone: nobody to tell
-        print(f"stan-edge: {sentence}", file=sys.stderr, flush=True)
 
 
 class Courier(Sink):
@@ -85,7 +75,7 @@ class Courier(Sink):
             self._changed.notify()
 
     def record(self, record: Record) -> None:
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        at = time_of_day()
         room = TRAY_RECORDS // 2 if isinstance(record, WindowResult) else TRAY_RECORDS
         with self._changed:
             full = len(self._tray) >= room

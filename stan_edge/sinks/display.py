@@ -9,12 +9,12 @@ import threading
 import cv2
 
 from stan_edge.contract import Contract, Method
+from stan_edge.drawing import scale_to
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.records import WindowResult
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import scale_to
 from stan_edge.sinks.overlay import WIDTH_PX, Annotator
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame

@@ -20,9 +20,9 @@ from stan_edge.evidence.shots import Shot
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
 from stan_edge.privacy import Privacy
-from stan_edge.records import Event, Record, Start, WindowResult
+from stan_edge.records import Event, Record, Start, WindowResult, time_of_day
+from stan_edge.say import Say, say
 from stan_edge.sinks import Sink
-from stan_edge.sinks.courier import Say, say
 from stan_edge.sources import Frame
 from stan_edge.views import Square
 from stan_edge.windows import Window
@@ -85,7 +85,7 @@ class Evidence(Sink):
             self._thread.start()
         if self._gatherer is None:
             return
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds") if self._live else None
+        at = time_of_day() if self._live else None
         if isinstance(record, WindowResult):
             self._gatherer.window(record, at)
         elif isinstance(record, Event):

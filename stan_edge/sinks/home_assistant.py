@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from stan_edge.names import plain_name
 from stan_edge.records import Start
-from stan_edge.sinks.broker import topic_name
 
 DISCOVERY_PREFIX = "homeassistant"
 EXPIRE_AFTER_S = 180
@@ -25,7 +25,7 @@ def discovery(prefix: str, base: str, start: Start, alarms: Sequence[str]) -> li
         prefix: the first levels of this process' topics.
         base: the camera's topics without their last level.
     """
-    node = topic_name(f"{prefix}_{start.camera}")
+    node = plain_name(f"{prefix}_{start.camera}")
     release = version("stan-edge")
     device = {
         "identifiers": [node],
@@ -36,10 +36,10 @@ def discovery(prefix: str, base: str, start: Start, alarms: Sequence[str]) -> li
     }
     return [
         (
-            f"{DISCOVERY_PREFIX}/binary_sensor/{node}/{topic_name(label)}/config",
+            f"{DISCOVERY_PREFIX}/binary_sensor/{node}/{plain_name(label)}/config",
             {
                 "name": label.replace("_", " ").capitalize(),
-                "unique_id": f"{node}_{topic_name(label)}",
+                "unique_id": f"{node}_{plain_name(label)}",
                 "state_topic": f"{base}/state",
                 "value_template": f"{{{{ value_json.alarms[{json.dumps(label, ensure_ascii=False)}] }}}}",
                 "payload_on": "ON",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TextIO
 
-from stan_edge.records import Record, Start, to_line
+from stan_edge.records import Record, Start, time_of_day, to_line
 from stan_edge.sinks import Sink
 
 
@@ -22,7 +21,7 @@ class JsonLines(Sink):
         self._fallback = False
 
     def record(self, record: Record) -> None:
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds") if self._live else None
+        at = time_of_day() if self._live else None
         if isinstance(record, Start):
             self._fallback = record.fallback
         print(to_line(record, at, fallback=self._fallback), file=self._out, flush=True)

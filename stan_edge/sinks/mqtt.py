@@ -15,11 +15,12 @@ from uuid import uuid4
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from stan_edge.names import plain_name
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult, to_line
-from stan_edge.sinks.broker import Broker, topic_name
-from stan_edge.sinks.courier import Courier, Say, say
+from stan_edge.say import Say, say
+from stan_edge.sinks.broker import Broker
+from stan_edge.sinks.event_courier import EventCourier
 from stan_edge.sinks.home_assistant import discovery
-from stan_edge.sinks.message import EventMessages
 from stan_edge.sinks.outbox import Outbox
 
 KEEPALIVE_S = 20
@@ -33,7 +34,7 @@ REFRESH_S = 60.0
 ACK_S = 1.0
 
 
-class Mqtt(Courier):
+class Mqtt(EventCourier):
     """One camera's topics under `<prefix>/<camera>/`:
 
     - `event`: every phase of every event, in order, QoS 1; the next one goes when the broker has the one before.
@@ -64,9 +65,7 @@ class Mqtt(Courier):
         say: Say = say,
     ) -> None:
         self._broker = broker
-        self._base = f"{broker.prefix}/{topic_name(camera)}"
-        self._messages = EventMessages()
-        self._outbox = outbox
+        self._base = f"{broker.prefix}/{plain_name(camera)}"
         self._window_every_s = window_every_s
         self._home_assistant = home_assistant
         self._alarms: dict[str, Literal["ON", "OFF"]] = dict.fromkeys(alarms, "OFF")
@@ -81,17 +80,9 @@ class Mqtt(Courier):
         self._trouble: str | None = None
         self._heard: deque[Callable[[], None]] = deque()  # paho's thread says, ours does
         self._client = self._make_client()
-        super().__init__("mqtt", say)
+        super().__init__("mqtt", outbox, say)
         self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
         self._client.loop_start()
-
-    @property
-    def waiting(self) -> int:
-        return super().waiting + len(self._outbox)
-
-    @property
-    def lost(self) -> int:
-        return super().lost + self._outbox.lost
 
     def take(self, record: Record, at: str) -> None:
         match record:
@@ -103,10 +94,7 @@ class Mqtt(Courier):
                 self._tell_state(at_once=False)
                 self._tell_window(record, at)
             case Event():
-                lost = self._outbox.lost
-                self._outbox.put(self._messages.of(record, at))
-                if self._outbox.lost > lost:
-                    self.complain("the outbox is full; updates, and then the oldest events, are lost.")
+                self.keep(record, at)
                 if record.label in self._alarms:
                     self._alarms[record.label] = "OFF" if record.phase == "end" else "ON"
                 self._tell_state(at_once=record.phase != "update")
@@ -141,10 +129,7 @@ class Mqtt(Courier):
             info = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
             with suppress(RuntimeError):  # the connection has broken in this moment; the broker says it for us
                 info.wait_for_publish(ACK_S)
-        if self._outbox:
-            kept = "they go out at the next start" if self._outbox.lasting else "they are lost; --outbox DIR keeps them"
-            self._say(f"mqtt: {len(self._outbox)} messages have not been delivered; {kept}.")
-        self._outbox.close()
+        super().leave()
         self._client.disconnect()
         # this waits for an attempt to connect, and nobody should wait for that
         threading.Thread(target=self._client.loop_stop, name="mqtt end", daemon=True).start()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 from stan_edge.errors import ConfigError
+from stan_edge.say import Say
 from stan_edge.sinks.message import Message
 
 LIMIT = 10_000
@@ -31,7 +31,7 @@ class Outbox:
         ConfigError: the file cannot be opened, or another process uses it.
     """
 
-    def __init__(self, path: Path | None, say: Callable[[str], None], limit: int = LIMIT) -> None:
+    def __init__(self, path: Path | None, say: Say, limit: int = LIMIT) -> None:
         self._waiting: deque[tuple[int, Message]] = deque()
         self._limit = limit
         self._say = say
@@ -93,7 +93,7 @@ class Outbox:
             self._writable = True
 
 
-def _open(path: Path, say: Callable[[str], None]) -> sqlite3.Connection:
+def _open(path: Path, say: Say) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it says what befell a person

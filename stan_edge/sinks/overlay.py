@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from stan_edge.attribution import focus
 from stan_edge.contract import Contract, Method
-from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explanation
-from stan_edge.person import Region
-from stan_edge.records import WindowResult
-from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import (
+from stan_edge.drawing import (
     CYAN,
     DARK,
     GRAY,
@@ -25,12 +20,17 @@ from stan_edge.sinks.drawing import (
     RED,
     WHITE,
     add_heat,
-    check_output,
     draw_bars,
     heated,
     put_text,
     scale_to,
 )
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import Explanation
+from stan_edge.files import check_output
+from stan_edge.person import Region
+from stan_edge.records import WindowResult
+from stan_edge.sinks import Sink
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image, Square

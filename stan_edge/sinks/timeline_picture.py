@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from stan_edge.contract import Contract, Method
-from stan_edge.errors import ConfigError
+from stan_edge.drawing import DARK, GRAY, RED, WHITE, draw_bars, png, put_text, scale_to
+from stan_edge.files import check_output, write_whole
 from stan_edge.person import Region
 from stan_edge.records import Event, Record
 from stan_edge.sinks import Sink
-from stan_edge.sinks.drawing import DARK, GRAY, RED, WHITE, check_output, draw_bars, put_text, scale_to
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
 from stan_edge.views import Image
@@ -63,17 +63,7 @@ class TimelinePicture(Sink):
     def close(self) -> None:
         if not self._frames:
             return
-        part = self._path.with_suffix(".part.png")
-        _, png = cv2.imencode(".png", cv2.cvtColor(self._draw(), cv2.COLOR_RGB2BGR))
-        try:
-            part.write_bytes(png.tobytes())
-            part.replace(self._path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise ConfigError(
-                f"--save-timeline {self._path}: cannot be written ({error.strerror}); "
-                "make room or choose another folder."
-            ) from error
+        write_whole(self._path, png(self._draw()), "--save-timeline")
 
     def _keep(self, frame: TimelineFrame, thumb: Image) -> None:
         """Keep the strongest frames; which of them are shown is chosen at the end."""

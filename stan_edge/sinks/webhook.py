@@ -26,8 +26,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from stan_edge.errors import ConfigError
 from stan_edge.records import Event, Record
-from stan_edge.sinks.courier import Courier, Say, say
-from stan_edge.sinks.message import EventMessages, Message
+from stan_edge.say import Say, say
+from stan_edge.sinks.event_courier import EventCourier
+from stan_edge.sinks.message import Message
 from stan_edge.sinks.outbox import Outbox
 
 TIMEOUT_S = 5.0
@@ -92,7 +93,7 @@ class Hook:
         return headers
 
 
-class Webhook(Courier):
+class Webhook(EventCourier):
     """POSTs one message after the other; waits, jittered and longer each time, while the receiver does not take it.
 
     Args:
@@ -102,20 +103,14 @@ class Webhook(Courier):
     def __init__(self, hook: Hook, outbox: Outbox, *, say: Say = say) -> None:
         self._hook = hook
         self._tls = ssl.create_default_context() if hook.tls else None
-        self._messages = EventMessages()
-        self._outbox = outbox
         self._failures = 0
         self._not_before_s = 0.0
         self._refused = 0
-        super().__init__("webhook", say)
-
-    @property
-    def waiting(self) -> int:
-        return super().waiting + len(self._outbox)
+        super().__init__("webhook", outbox, say)
 
     @property
     def lost(self) -> int:
-        return super().lost + self._outbox.lost + self._refused
+        return super().lost + self._refused
 
     def record(self, record: Record) -> None:
         if isinstance(record, Event):
@@ -123,10 +118,7 @@ class Webhook(Courier):
 
     def take(self, record: Record, at: str) -> None:
         if isinstance(record, Event):
-            lost = self._outbox.lost
-            self._outbox.put(self._messages.of(record, at))
-            if self._outbox.lost > lost:
-                self.complain("the outbox is full; updates, and then the oldest events, are lost.")
+            self.keep(record, at)
 
     def work(self) -> float | None:
         message = self._outbox.first()
@@ -154,12 +146,6 @@ class Webhook(Courier):
 
     def idle(self) -> bool:
         return not self._outbox or self._failures > 0
-
-    def leave(self) -> None:
-        if self._outbox:
-            kept = "they go out at the next start" if self._outbox.lasting else "they are lost; --outbox DIR keeps them"
-            self._say(f"webhook: {len(self._outbox)} messages have not been delivered; {kept}.")
-        self._outbox.close()
 
     def _post(self, message: Message) -> tuple[int, float | None]:
         """Status of the answer, and for how many seconds it asks us to stay away."""

@@ -17,18 +17,39 @@ import pytest
 from stan_edge.cli import main
 
 COMMAND = str(Path(sys.executable).with_name("stan-edge"))
+GUARD = str(Path(__file__).with_name("no_network.py"))
 CLIPS = Path(__file__).parents[3] / "shared" / "data"
 Ran = subprocess.CompletedProcess[str]
 
 
-@pytest.fixture(scope="session")
-def stan_edge() -> Callable[..., Ran]:
+def _runs(*command: str) -> Callable[..., Ran]:
     def call(*args: str | Path, timeout_s: float = 120) -> Ran:
         return subprocess.run(
-            [COMMAND, *map(str, args)], capture_output=True, text=True, timeout=timeout_s, check=False
+            [*command, *map(str, args)], capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def stan_edge() -> Callable[..., Ran]:
+    return _runs(COMMAND)
+
+
+@pytest.fixture(scope="session")
+def offline() -> Callable[..., Ran]:
+    """The same where an internet socket is fatal, also to native code."""
+    return _runs(sys.executable, GUARD, COMMAND)
+
+
+@pytest.fixture(scope="session")
+def demo(offline: Callable[..., Ran], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """What `run --demo` has written and printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    written = ("--save-video", folder / "seen.mp4", "--save-timeline", folder / "timeline.png")
+    ran = offline("run", "--demo", "--json", *written)
+    assert ran.returncode == 0, ran.stderr
+    return folder, ran
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.schema import FILE, open_for_writing
-from stan_edge.sources import demo_clip
-from tests.e2e.conftest import COMMAND, records
+from stan_edge.sources import VideoFile, demo_clip
+from tests.e2e.conftest import COMMAND, records, write_video
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +179,10 @@ def test_a_copy_that_cannot_be_written_can_be_read(folder, stan_edge, tmp_path):
 
 
 def test_a_run_that_is_killed_has_its_alarm_in_the_journal_and_the_next_one_goes_on(stan_edge, tmp_path):
-    folder = tmp_path / "journal"
+    folder, once = tmp_path / "journal", pictures_of_the_demo()
+    film = write_video(tmp_path / "film.mp4", [*once, *[once[-1]] * 500], 25)  # still going on when it is killed
     process = subprocess.Popen(
-        [COMMAND, "run", "--demo", "--realtime", "--json", "--journal", str(folder)],
+        [COMMAND, "run", str(film), "--realtime", "--json", "--journal", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -203,6 +205,14 @@ def test_a_run_that_is_killed_has_its_alarm_in_the_journal_and_the_next_one_goes
     assert len({event["id"] for event in both}) == 2
     seqs = [row.seq for table in ("records", "windows") for row in read_rows(folder, table).rows]
     assert sorted(seqs) == list(range(1, len(seqs) + 1))
+
+
+def pictures_of_the_demo() -> list[np.ndarray]:
+    source, pictures = VideoFile(demo_clip()), []
+    while (frame := source.read()) is not None:
+        pictures.append(frame.image)
+    source.close()
+    return pictures
 
 
 def test_a_recording_whose_run_was_killed_is_replayed_as_far_as_it_got(stan_edge, tmp_path):

@@ -13,7 +13,7 @@ from tests.e2e.conftest import records
 
 def test_a_model_is_trained_exported_and_run(stan_edge, tmp_path):
     run, bundle = tmp_path / "run", tmp_path / "bundle"
-    train = ("train", "-o", run, "--size", "64", "--clips", "10", "--epochs", "1")
+    train = ("train", "-o", run, "--size", "32", "--clips", "10", "--epochs", "1")
     train += ("--epoch-windows", "16", "--batch", "8", "--micro-batch", "8")
     trained = stan_edge(*train, timeout_s=400)
     assert trained.returncode == 0, trained.stderr

@@ -13,8 +13,8 @@ from tests.e2e.conftest import records
 
 
 @pytest.fixture(scope="module")
-def rows(stan_edge):
-    ran = stan_edge("verify", "--json", timeout_s=400)
+def rows(offline):
+    ran = offline("verify", "--json", timeout_s=400)
     assert ran.returncode == 0, ran.stderr
     return records(ran)
 
@@ -57,8 +57,8 @@ def test_doctor_says_that_this_machine_works(stan_edge):
         assert word in ran.stdout
 
 
-def test_bench_keeps_the_raw_values(stan_edge):
-    ran = stan_edge("bench", "--repeat", "1", "--json", "-")
+def test_bench_keeps_the_raw_values(offline):
+    ran = offline("bench", "--repeat", "1", "--json", "-")
     assert ran.returncode == 0, ran.stderr
     report = json.loads(ran.stdout)
     for stage in ("decode", "region", "view", "explain", "conclude"):

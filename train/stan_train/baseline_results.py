@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stan_edge.attribution import gate, importance
 from stan_edge.bundle import file_digest
 from stan_edge.contract import InputSpec, MethodSpec
+from stan_edge.files import replacing
 from stan_edge.person import NOBODY
 from stan_edge.records import FrameScore, WindowResult
 from stan_edge.sources import open_source
@@ -66,9 +67,8 @@ def clip_features(clip: Clip, resnet: ResNet50, size_px: int, folder: Path) -> C
     kept = folder / f"{key}.npz"
     if not kept.is_file():
         pictures = _pictures(clip, size_px)
-        part = folder / f"{key}.part.npz"
-        np.savez(part, whole=resnet.features(pictures["global"]), local=resnet.features(pictures["local"]))
-        part.replace(kept)
+        with replacing(kept) as part:
+            np.savez(part, whole=resnet.features(pictures["global"]), local=resnet.features(pictures["local"]))
     with np.load(kept) as file:
         return ClipFeatures(clip, file["whole"], file["local"])
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError
+from stan_edge.files import replacing
 from stan_train.model import Stan, StanConfig
 
 FORMAT = "stan-edge-checkpoint-1"
@@ -51,9 +52,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "provenance": checkpoint.provenance,
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in checkpoint.model.state_dict().items()}
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"stan_edge": json.dumps(meta)})
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"stan_edge": json.dumps(meta)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

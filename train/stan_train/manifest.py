@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
+from stan_edge.files import replacing
 from stan_edge.sources import Crop
 
 T = TypeVar("T", int, float)
@@ -89,9 +90,8 @@ def intervals_of(flags: Sequence[bool] | NDArray[np.bool_]) -> Intervals:
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write rows; clips inside the manifest's folder are written relative to it, so that both can move."""
-    part = path.with_name(path.name + ".part")
     home = _absolute(path.parent)
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([field.name for field in fields(Clip)])
         for clip in clips:
@@ -104,7 +104,6 @@ def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
             c = clip.crop
             row["crop"] = "" if c is None else f"{c.x_px},{c.y_px},{c.width_px},{c.height_px}"
             writer.writerow(row.values())
-    part.replace(path)
 
 
 def _absolute(path: Path) -> Path:

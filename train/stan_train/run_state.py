@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stan_edge.errors import CheckpointError
+from stan_edge.files import replacing
 from stan_train.model import Stan
 
 STATE = "last.pt"
@@ -81,9 +82,8 @@ class Run:
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
         }
-        part = folder / f"{STATE}.part"
-        torch.save(state, part)
-        part.replace(folder / STATE)
+        with replacing(folder / STATE) as part:
+            torch.save(state, part)
         with (folder / "metrics.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.history[0]))
             writer.writeheader()

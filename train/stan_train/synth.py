@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
+from stan_edge.files import replacing
 from stan_train.manifest import REGION_SIDECAR, Clip, intervals_of, write_manifest
 from stan_train.processes import in_processes
 from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
@@ -121,9 +122,8 @@ def _sidecar(path: Path) -> Path:
 
 
 def _write_sidecar(path: Path, clip: SyntheticClip) -> None:
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, boxes=clip.boxes_px, masks=clip.masks, important=clip.important)
-    part.replace(_sidecar(path))  # last: it says that the clip is whole
+    with replacing(_sidecar(path)) as part:  # last: it says that the clip is whole
+        np.savez_compressed(part, boxes=clip.boxes_px, masks=clip.masks, important=clip.important)
 
 
 def _rows(orders: Sequence[_Order]) -> Iterator[Clip]:

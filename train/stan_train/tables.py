@@ -22,6 +22,7 @@ from stan_edge.backends import Backend, open_backend
 from stan_edge.bundle import methods_of, open_bundle
 from stan_edge.contract import InputSpec, View
 from stan_edge.errors import ConfigError
+from stan_edge.files import replacing
 from stan_export.export import export
 from stan_export.recalibrate import recalibrate
 from stan_export.seal import seal
@@ -168,9 +169,8 @@ class _Steps:
 
     def _took(self, name: str, seconds: float) -> None:
         self._seconds[name] = seconds
-        part = self._path.with_suffix(".part")
-        part.write_bytes(pickle.dumps((self._seconds, self._rows)))
-        part.replace(self._path)
+        with replacing(self._path) as part:
+            part.write_bytes(pickle.dumps((self._seconds, self._rows)))
         self._console.print(f"{name}: {seconds:.0f} s; {self.minutes:.1f} minutes in all")
 
 

@@ -9,13 +9,12 @@ import pytest
 from stan_edge.bench.against import against
 from stan_edge.bench.camera import WindowTiming
 from stan_edge.bench.compare import compare
-from stan_edge.bench.output import markdown, print_sections, write_whole
+from stan_edge.bench.output import markdown, print_sections
 from stan_edge.bench.plot import WIDTH_PX, draw_comparison, draw_report
 from stan_edge.bench.result import WHAT, BenchReport
 from stan_edge.bench.sections import of_against, of_comparison, of_report
 from stan_edge.bundle import Bundle
-from stan_edge.errors import ConfigError
-from stan_edge.sinks.drawing import GREEN, RED
+from stan_edge.drawing import GREEN, RED
 
 REPORTS = ["camera_report", "fast_report", "pure_report"]
 HOP_S = 0.2
@@ -109,15 +108,3 @@ def test_a_run_in_which_everything_was_shed_is_shown(camera_report: BenchReport)
 
 def pixels(picture: np.ndarray, color: tuple[int, int, int]) -> int:
     return int((picture == color).all(axis=2).sum())
-
-
-def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "bench.json"
-    write_whole(path, b"old", "--json")
-    write_whole(path, b"new", "--json")
-    assert path.read_bytes() == b"new"
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(ConfigError, match=r"--json .*cannot be written"):
-        write_whole(path, b"newer", "--json")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["bench.json"]

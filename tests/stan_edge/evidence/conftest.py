@@ -8,10 +8,7 @@ import pytest
 from stan_edge.evidence.case import Case
 from stan_edge.evidence.shots import Shot
 from stan_edge.sources import Frame
-from tests.stan_edge.journal.conftest import small_disk
 from tests.stan_edge.sinks.conftest import START, an_event
-
-__all__ = ["make_case", "small_disk"]
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ import stan_edge
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
+from stan_edge.drawing import png
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
 from stan_edge.film.explain import KEY_FRAME_GAP_S, Film, explain_film
 from stan_edge.film.page import film_page
-from stan_edge.film.picture import draw_film, png
+from stan_edge.film.picture import draw_film
 from stan_edge.film.table import FilmJson
 from stan_edge.runtime import Runtime
 from stan_edge.sources import Gap, ScriptedSource, Show

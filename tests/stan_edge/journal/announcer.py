@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from bench.faults import records
 from stan_edge.journal.writer import Journal
-from tests.stan_edge.journal import records
 
 
 def main(folder: str, run: str, events: str = "", pause_s: str = "0") -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.faults import records
 from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import store as store_module
 from stan_edge.journal.reader import events, read_rows
 from stan_edge.journal.schema import FILE, PAGE_BYTES, Row
 from stan_edge.journal.store import open_store
 from stan_edge.journal.writer import Journal
-from tests.stan_edge.journal import records
 from tests.stan_edge.journal.conftest import Said, copy_of, event_row, many, set_mark
 
 ALARMS = {(row.event, row.phase) for row in many() if row.kind == "event"}

@@ -12,34 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults import records
+from bench.faults.small_disk import fill
 from stan_edge.errors import ConfigError, JournalBusyError, JournalError
+from stan_edge.journal import retention
 from stan_edge.journal import writer as writer_module
 from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.retention import Retention
 from stan_edge.journal.store import Store
 from stan_edge.journal.writer import ALARM_WAIT_S, Journal
-from tests.stan_edge.journal import records
+from tests.conftest import wait_until
 from tests.stan_edge.journal.conftest import Said
-
-
-def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-
-
-def fill(disk: Path) -> Path:
-    """A file that takes the last byte."""
-    path = disk / "full"
-    with path.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return path
 
 
 def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(
@@ -155,7 +138,7 @@ def remount(disk: Path, mode: str) -> None:
 def test_windows_give_way_when_somebody_else_fills_the_disk(
     small_disk: Path, start_journal: Callable[..., Journal], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "TRIM_EVERY_S", 0.0)
+    monkeypatch.setattr(retention, "TRIM_EVERY_S", 0.0)
     folder = small_disk / "journal"
     journal = start_journal(folder)
     for number in range(3000):

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.faults import records
 from stan_edge.journal.reader import events, mark_exported, read_rows
-from stan_edge.journal.retention import DAY_MS, KEPT_FREE_PAGES, Kept, Retention, expendable, trim, used_bytes
-from stan_edge.journal.schema import FILE, PAGE_BYTES
+from stan_edge.journal.retention import DAY_MS, KEPT_FREE_PAGES, Retention, expendable, trim, used_bytes
+from stan_edge.journal.schema import FILE, PAGE_BYTES, Head
 from stan_edge.journal.store import Store, open_store
 from stan_edge.journal.writer import Journal
-from tests.stan_edge.journal import records
+from tests.conftest import wait_until
 from tests.stan_edge.journal.conftest import event_row, many, other_row, window_row
 
 SEEN = st.tuples(
@@ -42,7 +43,7 @@ def test_no_record_of_an_event_that_was_not_exported_may_go(
     for seq, (camera, what, number, exported, at_ms) in enumerate(seen, 1):
         kind, _, phase = what.partition(" ")
         event = f"{camera}-{number}" if phase else None
-        kept.append(Kept(seq, at_ms, camera, kind, event, phase or None, 1 if exported and phase else None))
+        kept.append(Head(seq, at_ms, camera, kind, event, phase or None, 1 if exported and phase else None))
     gone = expendable(kept, older_than_ms, first_window)
     assert gone == sorted(set(gone))
     left = [record for record in kept if record.seq not in gone]
@@ -74,7 +75,7 @@ def test_an_event_that_stays_keeps_the_start_that_says_what_saw_it(
     for seq, (camera, what, number, exported, at_ms) in enumerate(seen, 1):
         kind, _, phase = what.partition(" ")
         kept.append(
-            Kept(seq, at_ms, camera, kind, f"{number}" if phase else None, phase or None, 1 if exported else None)
+            Head(seq, at_ms, camera, kind, f"{number}" if phase else None, phase or None, 1 if exported else None)
         )
     gone = set(expendable(kept))
     for record in kept:
@@ -141,9 +142,7 @@ def test_alarms_that_fill_the_journal_are_kept_and_said(
     journal = start_journal(retention=Retention(megabytes=0.01))
     for number in range(30):
         journal.record(records.event(number, "start"))
-    until_s = time.monotonic() + 15
-    while not said and time.monotonic() < until_s:
-        time.sleep(0.05)
+    wait_until(lambda: said)
     journal.close()
     assert ["were not exported do not fit into the 0 MB" in sentence for sentence in said] == [True]
     rows = read_rows(tmp_path / "journal", "records").rows

@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message as Headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto
-from stan_edge.records import Event, FrameScore, Phase, Start, WindowResult
+from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
+from stan_edge.backends import Backend
+from stan_edge.bundle import Bundle
+from stan_edge.explainer import Explainer
+from stan_edge.records import End, Event, FrameScore, Phase, Record, Start, WindowResult
+from stan_edge.runtime import Runtime
+from stan_edge.sinks import Sink
+from stan_edge.sinks.broker import Broker
+from stan_edge.sinks.courier import Courier
+from stan_edge.sinks.health import Health
+from stan_edge.sinks.http_server import HttpServer, Listening
+from stan_edge.sinks.metrics import Metrics
+from stan_edge.sinks.mqtt import Mqtt
+from stan_edge.sinks.outbox import Outbox
+from stan_edge.sources import ScriptedSource
+
+OpenMqtt = Callable[..., Mqtt]
 
 CAMERA = "camera 0"
+ALARMS = ("falling", "chest_pain")
+HOP_S = 0.2
 START = Start(
     camera=CAMERA,
     model="tiny",
@@ -142,3 +162,69 @@ def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
     listening = Listener(mosquitto.port)
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def open_mqtt(said: list[str]) -> Iterator[OpenMqtt]:
+    opened: list[Mqtt] = []
+
+    def start(broker: Broker | int, outbox: Path | None = None, **options: Any) -> Mqtt:
+        if isinstance(broker, int):
+            broker = Broker.parse(f"mqtt://127.0.0.1:{broker}/ward")
+        opened.append(Mqtt(broker, CAMERA, ALARMS, Outbox(outbox, said.append), say=said.append, **options))
+        return opened[-1]
+
+    yield start
+    for sink in opened:
+        sink.close()
+
+
+def tell(sink: Sink, *records: Record) -> None:
+    for record in records:
+        sink.record(record)
+
+
+class Served:
+    """The three sinks, and how to ask them."""
+
+    def __init__(self, couriers: list[Courier]) -> None:
+        self.port = free_port()
+        self.health = Health()
+        self.metrics = Metrics("room", HOP_S, self.health, couriers)
+        self.server = HttpServer(Listening("127.0.0.1", self.port), self.health, self.metrics.registry)
+        self.sinks: list[Sink] = [self.health, self.metrics, self.server]
+
+    def ask(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def samples(self) -> dict[tuple[str, ...], float]:
+        """Values by name and label values, but for the camera's."""
+        status, text = self.ask("/metrics")
+        assert status == 200
+        return {
+            (sample.name, *(value for name, value in sample.labels.items() if name != "camera")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    serving = Served([])
+    yield serving
+    if serving.server._thread.is_alive():
+        serving.server.close()
+
+
+@pytest.fixture
+def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., End]:
+    def watch(sinks: list[Sink], *script: Any, explain: Any = explainer, **options: Any) -> End:
+        source = ScriptedSource(script, name="room", **options)
+        return Runtime(tiny_bundle, backend, explain, sinks).run(source, None)
+
+    return watch

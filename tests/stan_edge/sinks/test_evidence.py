@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.faults.small_disk import fill
 from stan_edge.backends import Backend
 from stan_edge.bundle import CONTRACT, Bundle
 from stan_edge.errors import SourceStalledError
@@ -25,10 +25,8 @@ from stan_edge.runtime import Runtime
 from stan_edge.sinks import evidence
 from stan_edge.sinks.evidence import WAITING_CASES, Evidence
 from stan_edge.sources import Fail, Frame, Gap, ScriptedSource, Show
-from tests.stan_edge.journal.conftest import small_disk
+from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, an_event
-
-__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -37,6 +35,25 @@ def make(eager_bundle: Bundle, said: list[str], tmp_path: Path) -> Callable[...,
         return Evidence(folder or tmp_path / "evidence", eager_bundle, "vanilla", "none", say=said.append, **options)
 
     return start
+
+
+@pytest.fixture
+def watch(
+    make: Callable[..., Evidence],
+    eager_bundle: Bundle,
+    backend: Backend,
+    explainer: Explainer,
+    noisy: Callable[..., np.ndarray],
+) -> Callable[..., Evidence]:
+    """Runs a room in which the light goes on, and then what follows; gives the sink."""
+
+    def run(*then: Show | Gap | Fail, live: bool = False, **options: float) -> Evidence:
+        sink = make(**options)
+        script = [Show([*noisy(15, 60), *noisy(30, 190)], 10), *then]
+        Runtime(eager_bundle, backend, explainer, [sink]).run(ScriptedSource(script, live=live, name="room"), None)
+        return sink
+
+    return run
 
 
 @pytest.fixture
@@ -63,29 +80,18 @@ def alarm(sink: Evidence, number: int, pictures: np.ndarray, *, to_s: float) -> 
     return longest_s
 
 
-def wait_until(true: Callable[[], object], within_s: float = 15.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("live", [False, True], ids=["file", "camera"])
 @pytest.mark.parametrize("script_ends", [[], [Fail(SourceStalledError("gone"))]], ids=["at the end", "when it fails"])
 def test_a_run_leaves_a_whole_pack_for_each_event(
-    make: Callable[..., Evidence],
+    watch: Callable[..., Evidence],
     eager_bundle: Bundle,
-    backend: Backend,
-    explainer: Explainer,
     noisy: Callable[..., np.ndarray],
     tmp_path: Path,
     said: list[str],
     live: bool,
     script_ends: list[Fail],
 ) -> None:
-    script = [Show([*noisy(15, 60), *noisy(30, 190)], 10), Show(list(noisy(70, 60, 1)), 10), *script_ends]
-    sink = make(around_s=2.0)
-    Runtime(eager_bundle, backend, explainer, [sink]).run(ScriptedSource(script, live=live, name="room"), None)
+    sink = watch(Show(list(noisy(70, 60, 1)), 10), *script_ends, live=live, around_s=2.0)
     assert (said, sink.lost) == ([], 0)
     found = packs_in(tmp_path / "evidence")
     assert len(found) == sink.written > 0
@@ -117,18 +123,11 @@ def test_a_run_leaves_a_whole_pack_for_each_event(
 
 
 def test_a_recording_run_again_keeps_its_packs_and_says_so(
-    make: Callable[..., Evidence],
-    eager_bundle: Bundle,
-    backend: Backend,
-    explainer: Explainer,
-    noisy: Callable[..., np.ndarray],
-    tmp_path: Path,
-    said: list[str],
+    watch: Callable[..., Evidence], tmp_path: Path, said: list[str]
 ) -> None:
     names = []
     for _ in range(2):
-        source = ScriptedSource([Show([*noisy(15, 60), *noisy(30, 190)], 10)], live=False, name="room")
-        Runtime(eager_bundle, backend, explainer, [make()]).run(source, None)
+        watch()
         names.append([path.name for path in packs_in(tmp_path / "evidence")])
     assert names[0] == names[1] != []
     (sentence,) = said
@@ -136,16 +135,9 @@ def test_a_recording_run_again_keeps_its_packs_and_says_so(
 
 
 def test_a_gap_in_a_clip_takes_its_time(
-    make: Callable[..., Evidence],
-    eager_bundle: Bundle,
-    backend: Backend,
-    explainer: Explainer,
-    noisy: Callable[..., np.ndarray],
-    tmp_path: Path,
+    watch: Callable[..., Evidence], noisy: Callable[..., np.ndarray], tmp_path: Path
 ) -> None:
-    lit = [*noisy(15, 60), *noisy(30, 190)]
-    script = [Show(lit, 10), Gap(1.5), Show(list(noisy(40, 60, 1)), 10)]
-    Runtime(eager_bundle, backend, explainer, [make()]).run(ScriptedSource(script, live=False), None)
+    watch(Gap(1.5), Show(list(noisy(40, 60, 1)), 10))
     spanning = 0
     for pack in packs_in(tmp_path / "evidence"):
         clip = json.loads((pack / ABOUT).read_text())["clip"]
@@ -163,10 +155,7 @@ def test_a_full_disk_is_said_once_costs_no_run_and_leaves_nothing_half_written(
     sink.record(START)
     alarm(sink, 0, pictures, to_s=10)
     wait_until(lambda: sink.written == 1)
-    filling = small_disk / "full"
-    with filling.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+    filling = fill(small_disk)
     for number in (1, 2):
         alarm(sink, number, pictures, to_s=10 + 10 * number)
         wait_until(lambda number=number: sink.lost == number)  # type: ignore[misc]

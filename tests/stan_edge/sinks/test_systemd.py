@@ -23,6 +23,7 @@ from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show
+from tests.conftest import wait_until
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -35,6 +36,7 @@ class Manager:
 
     def __init__(self, address: str) -> None:
         self._lines: list[str] = []
+        self._next = 0
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
         self.socket.settimeout(0.05)
@@ -45,8 +47,12 @@ class Manager:
 
     def told(self) -> list[str]:
         """What was said since the last time."""
-        time.sleep(0.1)
-        lines, self._lines = self._lines, []
+        mark = uuid4().hex  # read after all that was sent before it, however slow the machine is
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(mark.encode(), self.socket.getsockname())
+        wait_until(lambda: mark in self._lines)
+        end = self._lines.index(mark)
+        lines, self._next = self._lines[self._next : end], end + 1
         return lines
 
     def close(self) -> None:
@@ -148,7 +154,9 @@ def test_only_a_service_reports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("WATCHDOG_USEC", "often"), ("WATCHDOG_USEC", "0"), ("WATCHDOG_PID", str(os.getppid()))]
+    ("variable", "value"),
+    [("WATCHDOG_USEC", "often"), ("WATCHDOG_USEC", "0"), ("WATCHDOG_PID", str(os.getppid()))],
+    ids=["no number", "never", "for another process"],
 )
 def test_a_watchdog_that_is_not_meant_for_us_is_not_fed(
     manager: Manager, monkeypatch: pytest.MonkeyPatch, variable: str, value: str

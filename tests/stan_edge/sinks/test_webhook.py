@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from bench.faults.mosquitto import free_port
 from stan_edge.errors import ConfigError
-from stan_edge.records import Record
 from stan_edge.sinks import webhook
 from stan_edge.sinks.message import Message
 from stan_edge.sinks.outbox import Outbox
 from stan_edge.sinks.webhook import Hook, Webhook
-from tests.stan_edge.sinks.conftest import START, Receiver, a_window, an_event
+from tests.conftest import wait_until
+from tests.stan_edge.sinks.conftest import START, Receiver, a_window, an_event, tell
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -46,11 +46,6 @@ def open_webhook(said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     yield start
     for sink in opened:
         sink.close()
-
-
-def tell(sink: Webhook, *records: Record) -> None:
-    for record in records:
-        sink.record(record)
 
 
 Open = Callable[..., Webhook]
@@ -166,9 +161,7 @@ def test_a_receiver_that_never_answers_is_given_up_on(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = open_webhook(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         tell(sink, an_event(0))
-        until_s = time.monotonic() + 10
-        while not said and time.monotonic() < until_s:
-            time.sleep(0.01)
+        wait_until(lambda: said)
     assert "timed out" in said[0]
     assert sink.waiting == 1
     sink.close()
@@ -181,9 +174,7 @@ def test_an_answer_that_is_no_http_is_a_failure_and_no_crash(open_webhook: Open,
         connection, _ = other.accept()
         connection.sendall(b"\x00\xff SSH-2.0 what?\r\n\r\n")
         connection.close()
-        until_s = time.monotonic() + 10
-        while not said and time.monotonic() < until_s:
-            time.sleep(0.01)
+        wait_until(lambda: said)
     assert "does not take messages" in said[0]
     assert sink.waiting == 1
     sink.close()

@@ -108,7 +108,7 @@ def _frames(failure: Failure) -> list[tuple[float, Image]]:
     last_s = failure.clip.duration_s - 1 / failure.clip.fps
     start_s, end_s = max(failure.span_s[0] - AROUND_S, 0.0), min(failure.span_s[1] + AROUND_S, last_s)
     wanted = list(np.linspace(start_s, end_s, COLUMNS))
-    from stan_edge.sinks.drawing import scale_to
+    from stan_edge.drawing import scale_to
 
     shown: list[tuple[float, Image]] = []
     source = open_source(str(failure.clip.path), crop=failure.clip.crop)

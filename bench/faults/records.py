@@ -9,21 +9,21 @@ FRAMES = tuple(FrameScore(0.1 * k, 3 * k, 0.0456 * k, k > 15) for k in range(20)
 
 def start(camera: str = "door", run: str = "run") -> Start:
     return Start(
-        camera,
-        "stan-t",
-        "sha256:0",
-        "openvino",
-        "f32",
-        False,
-        "gradcam",
-        "blend",
-        True,
-        run,
-        True,
-        0.2,
-        None,
-        None,
-        True,
+        camera=camera,
+        model="stan-t",
+        model_digest="sha256:0",
+        backend="openvino",
+        precision="f32",
+        fallback=False,
+        method="gradcam",
+        view="blend",
+        calibrated=True,
+        run=run,
+        live=True,
+        hop_s=0.2,
+        explain_class=None,
+        crop=None,
+        person=True,
     )
 
 

@@ -1,17 +1,14 @@
-"""What overlay video, display window and timeline picture have in common: colours, text, heat, bars."""
+"""What all pictures for people have in common: colours, text, heat, bars, and how they become a file."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.errors import ConfigError
 from stan_edge.views import Image, Square
 
 RED, GREEN, CYAN, GRAY, WHITE, DARK = (
@@ -25,20 +22,6 @@ RED, GREEN, CYAN, GRAY, WHITE, DARK = (
 """RGB, as everything here."""
 
 
-def check_output(path: Path, flag: str, suffix: str) -> None:
-    """Refuse a file that cannot be written before anything runs.
-
-    Raises:
-        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
-    """
-    if path.suffix.lower() != suffix:
-        raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
-
-
 def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int, int], scale: float = 0.5) -> None:
     """Draw text in place, baseline at xy, readable on any background."""
     cv2.putText(image, text, xy, cv2.FONT_HERSHEY_SIMPLEX, scale, DARK, 3, cv2.LINE_AA)
@@ -50,6 +33,17 @@ def scale_to(image: Image, width_px: int) -> Image:
     height, width = image.shape[:2]
     size = (width_px, round(height * width_px / width))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if width > width_px else cv2.INTER_LINEAR)
+
+
+def png(image: Image) -> bytes:
+    """An RGB picture as a file, exact."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def jpeg(image: Image, quality: int) -> bytes:
+    """An RGB picture as a small file; quality up to 100."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def add_heat(image: Image, scale: float, heat: NDArray[np.float32], square: Square, strength: float) -> Image:

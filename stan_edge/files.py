@@ -1,0 +1,63 @@
+"""Files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stan_edge.errors import ConfigError
+
+
+def check_output(path: Path, flag: str, suffix: str) -> None:
+    """Refuse a file that cannot be written before anything runs.
+
+    Raises:
+        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
+    """
+    if path.suffix.lower() != suffix:
+        raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name to write to: what lies there takes the place of `path` when the block ends well, and goes when not."""
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes, flag: str) -> None:
+    """Put a file in place at once.
+
+    Raises:
+        ConfigError: it cannot be written; nothing is left behind.
+    """
+    try:
+        with replacing(path) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(
+            f"{flag} {path}: cannot be written ({error.strerror}); make room or choose another folder."
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's names, outlast a power cut.
+
+    Raises:
+        OSError: the disk does not let us.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
