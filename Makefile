@@ -1,5 +1,6 @@
 # make demo   install the runtime (no torch) into .venv and explain the clip that ships inside
 # make test   install everything into .venv; format, lint, types, tests with warnings as errors
+# make test-runtime, make test-models   its two halves: the runtime, and training and export
 # make test-slow   the tests that take minutes
 # make tables   the paper's grid on drawn clips, about an hour on two cores; a killed run goes on
 
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check tables clean
+.PHONY: demo test test-runtime test-models test-slow check tables clean
 
 demo: $(VENV)/.runtime
 	mkdir -p .demo
@@ -16,10 +17,17 @@ demo: $(VENV)/.runtime
 	@du -sh $(VENV) | awk '{print "installed: " $$1}'
 	@echo "look at .demo/annotated.mp4 and .demo/timeline.png"
 
-# two processes: with the engines' native libraries loaded, the training tests once ended in a segmentation fault
+# Two at a time: what runs a camera in real time, and beside it, with the processor's leftovers, what only computes. In
+# processes of their own: with the engines' native libraries loaded, the training tests once ended in a segmentation fault.
 test: check
-	$(BIN)/python -m pytest tests/e2e tests/stan_edge tests/stan_export
-	$(BIN)/python -m pytest tests/stan_train
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-runtime test-models
+
+test-runtime: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/e2e tests/stan_edge
+
+test-models: $(VENV)/.dev
+	nice -n 10 $(BIN)/python -m pytest tests/stan_train
+	nice -n 10 $(BIN)/python -m pytest tests/stan_export
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
