@@ -64,16 +64,23 @@ class _Rewrite:
         """Names that exist by now."""
         self._head = _head(self._graph)
         self._nodes: list[onnx.NodeProto] = []
+        self._makers: dict[str, onnx.NodeProto] = {}
+        """Of constants that are made from others: a transposed weight."""
 
     def run(self) -> None:
         for node in list(self._graph.node):
             self._append(node)
         for output in self._graph.output:
             self._as_float(output.name)
-        used = {name for node in self._nodes for name in node.input}
+        used = {output.name for output in self._graph.output}
+        nodes = []
+        for node in reversed(self._nodes):
+            if used.intersection(node.output):
+                nodes.append(node)
+                used.update(node.input)
         kept = [tensor for name, tensor in self._initializers.items() if name in used]
         del self._graph.node[:], self._graph.initializer[:], self._graph.value_info[:]
-        self._graph.node.extend(self._nodes)
+        self._graph.node.extend(reversed(nodes))
         self._graph.initializer.extend(kept)
 
     def _append(self, node: onnx.NodeProto) -> None:
@@ -90,6 +97,7 @@ class _Rewrite:
             floats and self._constant.issuperset(floats) and node.op_type in ELEMENTWISE | MOVES
         ):
             self._constant.update(results)
+            self._makers.update({name: node for name in results if node.op_type in MOVES})
         self._there.update(node.output)
         self._nodes.append(node)
 
@@ -108,10 +116,22 @@ class _Rewrite:
         if half not in self._there:
             if name in self._initializers:
                 self._initializers[half] = self._rounded(self._initializers[name], half)
+            elif name in self._makers:
+                self._again_in_half(self._makers[name])
             else:
                 self._nodes.append(helper.make_node("Cast", [name], [half], name=f"{half}_cast", to=self._type))
             self._there.add(half)
         return half
+
+    def _again_in_half(self, node: onnx.NodeProto) -> None:
+        """From constants that are rounded already, so that no float32 ones need be kept."""
+        again = onnx.NodeProto()
+        again.CopyFrom(node)
+        again.name = _half(node.name)
+        again.input[:] = [self._as_half(name) if name in self._constant else name for name in node.input]
+        again.output[:] = [_half(name) for name in node.output]
+        self._nodes.append(again)
+        self._there.update(again.output)
 
     def _as_float(self, name: str) -> str:
         if name not in self._there:

@@ -27,6 +27,9 @@ from stan_export.builder import GraphBuilder
 trt = pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
 
 
+TYPES = {"tensor(uint8)": trt.uint8, "tensor(int64)": trt.int64, "tensor(float)": trt.float32}
+
+
 class HostDevice:
     """The GPU's side is memory of this machine, too; counts what is allocated and copied."""
 
@@ -54,8 +57,6 @@ class HostDevice:
 class HostEngine:
     """Answers as an `ICudaEngine` and its `IExecutionContext` do."""
 
-    TYPES = {"tensor(uint8)": trt.uint8, "tensor(int64)": trt.int64, "tensor(float)": trt.float32}
-
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -76,7 +77,7 @@ class HostEngine:
         return trt.TensorIOMode.INPUT if name in self._inputs else trt.TensorIOMode.OUTPUT
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return self.TYPES[self._ports[name].type]
+        return TYPES[self._ports[name].type]
 
     def get_tensor_shape(self, name: str) -> Any:
         batch = self._shapes[next(iter(self._inputs))][0] if self._shapes else -1
