@@ -171,13 +171,15 @@ def refuse_nodes_on_cpu(name: str, ran: list[dict[str, Any]]) -> None:
 
 def open_cuda(precision: Precision, _threads: int) -> OnnxRuntimeGpuBackend:
     """Raises BackendUnavailableError without a GPU, without the provider, or for bf16."""
+    gpu = find_gpu()
     if precision == "bf16":
         raise BackendUnavailableError("Backend onnxruntime-cuda does not compute in bf16; use f16 or f32.")
-    return _open("onnxruntime-cuda", CUDA, {"use_tf32": "0"}, precision)
+    return _open("onnxruntime-cuda", CUDA, {"use_tf32": "0"}, gpu, precision)
 
 
 def open_tensorrt(precision: Precision, _threads: int) -> OnnxRuntimeGpuBackend:
     """Raises BackendUnavailableError without a GPU, without the provider, or for any precision but f32."""
+    gpu = find_gpu()
     if precision != "f32":
         raise BackendUnavailableError(
             f"Backend onnxruntime-tensorrt computes in f32, not in {precision}; use --backend tensorrt."
@@ -185,11 +187,10 @@ def open_tensorrt(precision: Precision, _threads: int) -> OnnxRuntimeGpuBackend:
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # the provider has no option for it
     folder = engines_folder()
     options = {} if folder is None else {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder / "ort")}
-    return _open("onnxruntime-tensorrt", TENSORRT, options, precision)
+    return _open("onnxruntime-tensorrt", TENSORRT, options, gpu, precision)
 
 
-def _open(name: str, provider: str, options: dict[str, str], precision: Precision) -> OnnxRuntimeGpuBackend:
-    gpu = find_gpu()
+def _open(name: str, provider: str, options: dict[str, str], gpu: Gpu, precision: Precision) -> OnnxRuntimeGpuBackend:
     import stan_edge.backends.onnxruntime_backend  # noqa: F401  # keeps onnxruntime from reporting, so before it
     import onnxruntime as ort  # isort: skip
 

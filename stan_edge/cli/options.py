@@ -15,7 +15,7 @@ BackendName = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="auto, openvino, onnxruntime; on a GPU tensorrt, tensorrt-rtx, onnxruntime-cuda (-tensorrt), openvino-gpu.",
+        help="auto, openvino, onnxruntime; on a GPU tensorrt, tensorrt-rtx, onnxruntime-cuda, -tensorrt, openvino-gpu.",
     ),
 ]
 Precision = Annotated[str, typer.Option("--precision", help="f32, bf16 or f16.")]

@@ -34,6 +34,7 @@ class TensorRtGraph:
 
     def __init__(self, trt: Any, engine: Any, device: Device, identity: str) -> None:
         self.identity = identity
+        self._engine = engine  # what the context runs
         self._context = engine.create_execution_context()
         if self._context is None:
             raise BackendError("TensorRT finds no memory on the GPU for this model; free some, see nvidia-smi.")

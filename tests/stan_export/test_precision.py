@@ -119,23 +119,22 @@ def test_the_small_model_keeps_its_meaning(tiny_bundle: Bundle, precision: Preci
 
 
 @pytest.mark.parametrize("method", ["vanilla", "staa-grad"])
-def test_nothing_overflows_or_vanishes_in_f16(shipped: Bundle, method: Method) -> None:
-    """Gradients are seeded with 2^10: of what is not zero in float32, hardly anything is subnormal in float16."""
+def test_no_product_overflows_or_vanishes_in_f16(shipped: Bundle, method: Method) -> None:
+    """The largest is 130 of 65504; as gradients are seeded with 2^10, only 0.1 % are subnormal."""
     model = to_half(onnx.load(shipped.explain(method)), "f16")
-    halves = [name for name, kind in types_of(model).items() if kind == TensorProto.FLOAT16]
-    made = {name for node in model.graph.node for name in node.output}
-    watched = [name for name in halves if name in made]
-    assert len(watched) > 100
+    products = [name for node in model.graph.node if node.op_type in PRODUCTS for name in node.output]
+    types = types_of(model)
+    watched = [name for name in products if types[name] == TensorProto.FLOAT16]
+    assert len(watched) > 80
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT16, None) for name in watched)
-    graph = Rounded(with_casts(model))
-    backend = _Fed(graph)
+    backend = _Fed(Rounded(with_casts(model)))
     with np.load(shipped.parity) as recorded:
         Explainer(shipped, backend, method)(recorded["frames"][-1])
     values = np.concatenate([np.abs(backend.out[name]).ravel().astype(np.float32) for name in watched])
     assert np.isfinite(values).all()
-    assert values.max() < np.finfo(np.float16).max / 16
+    assert values.max() < np.finfo(np.float16).max / 100
     subnormal = (values > 0) & (values < np.finfo(np.float16).smallest_normal)
-    assert subnormal.mean() < 0.02
+    assert subnormal.mean() < 0.005
 
 
 class _Fed:

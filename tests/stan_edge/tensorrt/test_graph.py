@@ -19,7 +19,7 @@ from stan_edge.bundle import Bundle, methods_of
 from stan_edge.contract import METHODS, Method
 from stan_edge.errors import BackendError
 from stan_edge.explainer import Explainer
-from stan_edge.parity import replay
+from stan_edge.parity import replay, require_parity
 from stan_edge.tensorrt.build import MOST_WINDOWS
 from stan_edge.tensorrt.graph import TensorRtGraph
 from stan_export.builder import GraphBuilder
@@ -111,11 +111,12 @@ class HostEngine:
 class HostBackend:
     name, version, precision, device, fallback = "tensorrt", trt.__version__, "f32", "host", False
 
-    def __init__(self) -> None:
+    def __init__(self, build: str = "one") -> None:
         self.memory = HostDevice()
+        self._build = build
 
     def load(self, path: Path) -> TensorRtGraph:
-        return TensorRtGraph(trt, HostEngine(path), self.memory, "one")
+        return TensorRtGraph(trt, HostEngine(path), self.memory, self._build)
 
 
 @pytest.fixture
@@ -133,6 +134,19 @@ def test_every_method_comes_through_the_buffers_as_it_is(tiny_bundle: Bundle, me
     backend = HostBackend()
     assert method in methods_of(tiny_bundle)
     assert replay(tiny_bundle, backend, Explainer(tiny_bundle, backend, method)).passed
+
+
+def test_an_engine_that_was_built_again_must_prove_itself_again(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another build may choose other kernels."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ran = []
+    for build in ("one", "one", "another"):
+        backend = HostBackend(build)
+        require_parity(tiny_bundle, backend, Explainer(tiny_bundle, backend, "gradcam"))
+        ran.append(bool(backend.memory.uploads))
+    assert ran == [True, False, True]
 
 
 def test_results_stay_as_they_are_when_the_engine_runs_again(tiny_bundle: Bundle) -> None:
