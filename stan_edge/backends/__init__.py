@@ -31,8 +31,8 @@ GPU_BACKENDS = {
 ALL_BACKENDS = (*BACKENDS, *GPU_BACKENDS)
 
 AUTO_ON_GPU = ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda")
-"""What `auto` tries first where there is an NVIDIA GPU. Not OpenVINO's: looking for an Intel GPU takes seconds, and it
-need not be faster than the processor beside it."""
+"""What `auto` tries first where there is an NVIDIA GPU. Not OpenVINO's: an Intel GPU need not be faster than the
+processor beside it."""
 
 PRECISIONS: tuple[Precision, ...] = ("f32", "bf16", "f16")
 

@@ -100,7 +100,7 @@ def load(folder: Path, key: EngineKey, again: str) -> bytes | None:
     path = key.path(folder)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise EngineFileError(f"The engine {path} cannot be read ({error.strerror}); run: {again}.") from error

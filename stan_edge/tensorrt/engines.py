@@ -82,6 +82,10 @@ def build_engines(choice: Choice, graphs: Iterable[Path], folder: Path, *, force
         ConfigError: the folder cannot be written.
         BackendError: see `build_engine`.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # before minutes of building
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from error
     for graph in graphs:
         key = choice.key(graph)
         again = f"{choice.command(graph)} --out {folder}"
@@ -94,7 +98,9 @@ def build_engines(choice: Choice, graphs: Iterable[Path], folder: Path, *, force
         try:
             path = store(folder, key, engine.plan)
         except OSError as error:
-            raise ConfigError(
-                f"Engines cannot be written to {folder} ({error.strerror}); give another folder by --out."
-            ) from error
+            raise _cannot_be_written(folder, error) from error
         yield Built(graph.stem, path, engine.layers, time.monotonic() - started_s)
+
+
+def _cannot_be_written(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"Engines cannot be written to {folder} ({error.strerror}); give another folder by --out.")
