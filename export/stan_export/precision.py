@@ -102,7 +102,7 @@ class _Rewrite:
         self._nodes.append(node)
 
     def _computes_in_half(self, node: onnx.NodeProto, floats: list[str]) -> bool:
-        if node.name in self._head:
+        if self._head.intersection(node.output):
             return False
         if node.op_type in PRODUCTS:
             return True
@@ -159,14 +159,14 @@ def _to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def _head(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes from the last product before the logits on."""
+    """What is made from the last product before the logits on, that included."""
     makers = {name: node for node in graph.node for name in node.output}
 
     def upwards(value: str) -> Iterator[str]:
         node = makers.get(value)
         if node is None:
             return
-        yield node.name
+        yield value
         if node.op_type not in PRODUCTS:
             for name in node.input:
                 yield from upwards(name)

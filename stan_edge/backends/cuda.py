@@ -14,7 +14,7 @@ from stan_edge.errors import BackendError, BackendUnavailableError
 DRIVER = "libcuda.so.1"
 COMPUTE_CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
-INSTEAD = "use --backend openvino, or install NVIDIA's driver"
+INSTEAD = "use --backend auto, or install NVIDIA's driver"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 
 from stan_edge import backends
 from stan_edge.backends import AUTO_ON_GPU, BACKENDS, GPU_BACKENDS, PRECISIONS, Backend, candidates, open_backend
-from stan_edge.backends.cuda import find_gpu, has_gpu
+from stan_edge.backends.cuda import Buffer, CudaDevice, find_gpu, has_gpu
 from stan_edge.backends.onnxruntime_gpu_backend import (
     CPU,
     CUDA,
@@ -27,7 +27,7 @@ from stan_edge.backends.onnxruntime_gpu_backend import (
 )
 from stan_edge.bundle import Bundle, methods_of, open_bundle, shipped_bundle
 from stan_edge.contract import METHODS, Method
-from stan_edge.errors import BackendFallbackError, BackendUnavailableError, ConfigError, EngineFileError
+from stan_edge.errors import BackendError, BackendFallbackError, BackendUnavailableError, ConfigError, EngineFileError
 from stan_edge.explainer import Explainer
 from stan_edge.parity import open_proven, replay
 from stan_edge.tensorrt.cache import engines_folder
@@ -49,7 +49,7 @@ def test_without_a_gpu_every_backend_for_one_says_so(name: str, precision: str) 
         open_backend(name, precision)
     said = str(refused.value)
     assert said.startswith(("This machine has no NVIDIA GPU", "CUDA's driver is here but shows no GPU"))
-    assert "use --backend openvino" in said
+    assert "use --backend auto" in said
     assert said.count(".") <= 4
     assert "\n" not in said
 
@@ -112,6 +112,26 @@ def test_a_gpu_is_told_by_name_and_compute_capability(tmp_path: Path) -> None:
         pytest.skip("no C compiler")
     assert str(find_gpu(str(driver))) == "Orin (compute capability 8.7)"
     assert ctypes.CDLL(str(driver)).cuInit(0) == 0
+
+
+@no_gpu
+def test_calls_to_cuda_that_fail_are_sentences() -> None:
+    """Real calls of NVIDIA's package, which answers each with the missing driver."""
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    with pytest.raises(BackendError, match=r"CUDA says: .*; look at nvidia-smi"):
+        CudaDevice()
+    device = CudaDevice.__new__(CudaDevice)
+    device._cuda, device.stream = runtime, 0
+    buffer = Buffer(4096, np.zeros(8, np.uint8))
+    calls = (
+        lambda: device.allocate(8),
+        lambda: device.upload(buffer, 8),
+        lambda: device.download(buffer, 8),
+        device.synchronize,
+    )
+    for call in calls:
+        with pytest.raises(BackendError, match="CUDA says: CUDA driver version is insufficient"):
+            call()
 
 
 class Elsewhere:
