@@ -117,7 +117,8 @@ class OnnxRuntimeGpuBackend:
             options.profile_file_prefix = str(Path(folder) / "run")
             try:
                 model = path if self.precision == "f32" else half_graph(path, self.precision)
-                session = ort.InferenceSession(model, options, providers=self._providers)
+                with redirect_stdout(sys.stderr):  # it prints that it falls back, between records
+                    session = ort.InferenceSession(model, options, providers=self._providers)
             except BackendError:
                 raise
             except Exception as error:  # its exceptions share no base class of their own
