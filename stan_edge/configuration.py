@@ -65,6 +65,18 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 File = Annotated[Path, BeforeValidator(_file)]
 
 
+BackendName = Literal[
+    "auto",
+    "openvino",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt-rtx",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+    "openvino-gpu",
+]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -86,7 +98,7 @@ class ModelSection(_Section):
     method: Annotated[Method | None, Sets("method")] = None
     explain_class: Annotated[Text | None, Sets("explain_class")] = None
     hop_s: Annotated[float | None, Field(gt=0), Sets("hop_s")] = None
-    backend: Annotated[Literal["auto", "openvino", "onnxruntime"], Sets("backend")] = "auto"
+    backend: Annotated[BackendName, Sets("backend")] = "auto"
     precision: Annotated[Precision, Sets("precision")] = "f32"
     threads: Annotated[int, Field(ge=0, le=1024), Sets("threads")] = 0
     allow_fallback: Annotated[bool, Sets("allow_fallback")] = False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from stan_edge.backends import BACKENDS, PRECISIONS, open_backend
+from stan_edge.backends import BACKENDS, GPU_BACKENDS, PRECISIONS, candidates, open_backend
 from stan_edge.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.errors import StanEdgeError
 from stan_edge.explainer import Explainer
@@ -72,21 +72,27 @@ def _model() -> list[Finding]:
 
 
 def _backends(bundle: Bundle) -> list[Finding]:
-    findings = []
-    for name in BACKENDS:
-        for precision in PRECISIONS:
-            what = f"{name} {precision}"
-            try:
-                backend = open_backend(name, precision)
-                row = replay(bundle, backend, Explainer(bundle, backend, "vanilla"))
-            except StanEdgeError as error:
-                findings.append(Finding(what, False, str(error), needed=False))
-            else:
-                errors = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
-                findings.append(Finding(what, row.passed, f"{backend.version}, {errors}", needed=False))
-    works = [finding.what for finding in findings if finding.works and finding.what.endswith("f32")]
+    findings = [_backend(bundle, name, precision) for name in BACKENDS for precision in PRECISIONS]
+    for name in GPU_BACKENDS:
+        tried = [_backend(bundle, name, precision) for precision in PRECISIONS]
+        reasons = {finding.found for finding in tried}
+        same = not any(finding.works for finding in tried) and len(reasons) == 1
+        findings += [Finding(name, False, reasons.pop(), needed=False)] if same else tried
+    usable = {finding.what for finding in findings if finding.works}
+    works = [what for name in candidates() if (what := f"{name} f32") in usable]
     text = f"{works[0]} is used by default" if works else "none works; run: pip install 'stan-edge[openvino]'"
     return [*findings, Finding("backend", bool(works), text)]
+
+
+def _backend(bundle: Bundle, name: str, precision: str) -> Finding:
+    what = f"{name} {precision}"
+    try:
+        backend = open_backend(name, precision)
+        row = replay(bundle, backend, Explainer(bundle, backend, "vanilla"))
+    except StanEdgeError as error:
+        return Finding(what, False, str(error), needed=False)
+    errors = f"frame scores within {row.scores_error:.0e} of float64 (allowed {row.tolerance:.0e})"
+    return Finding(what, row.passed, f"{backend.version}, {errors}", needed=False)
 
 
 def _cameras() -> Finding:

@@ -15,7 +15,8 @@ StanEdgeError                exit code
 |   `-- ParityError
 |-- BackendError                 2
 |   |-- BackendUnavailableError
-|   `-- BackendFallbackError
+|   |-- BackendFallbackError
+|   `-- EngineFileError
 `-- JournalError                 2      a journal that is not there, cannot be read, or belongs to somebody else
     |-- JournalBusyError
     `-- JournalDamagedError
@@ -86,6 +87,10 @@ class BackendUnavailableError(BackendError):
 
 class BackendFallbackError(BackendError):
     """The engine silently ran somewhere else than asked."""
+
+
+class EngineFileError(BackendError):
+    """A built engine that is damaged, or was built from or for something else."""
 
 
 class JournalError(StanEdgeError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import Backend
+from stan_edge.backends import Backend, BuiltGraph
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
 from stan_edge.errors import ConfigError
@@ -42,8 +42,11 @@ class Explainer:
             self._noise = StreamNoise(bundle.contract.input)
         elif spec.samples is not None:
             same = noise(bundle.contract.input, spec.samples)
+            same.setflags(write=False)  # a backend that sees the same array again need not copy it again
             self._noise = lambda _window: same
         self._graph = backend.load(graph)
+        self.identity = self._graph.identity if isinstance(self._graph, BuiltGraph) else ""
+        """Of an engine that was built here; otherwise empty."""
 
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
         """Explain one window: one graph run for each pass.

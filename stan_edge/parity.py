@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import platform
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import Backend
+from stan_edge.backends import GPU_BACKENDS, Backend, candidates, open_candidate
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
-from stan_edge.errors import ParityError
+from stan_edge.errors import BackendError, BackendUnavailableError, ParityError
 from stan_edge.explainer import Explainer
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
@@ -88,7 +90,7 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
     Raises:
         ParityError: the backend misses the tolerance.
     """
-    memory = _memory_path(bundle, backend, explainer.method)
+    memory = _memory_path(bundle, backend, explainer)
     if memory is not None and os.access(memory, os.R_OK):
         return
     row = replay(bundle, backend, explainer)
@@ -102,6 +104,48 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
         return  # a read-only home only means that the replay runs again next time
 
 
+def open_proven(
+    bundle: Bundle,
+    methods: Sequence[Method],
+    name: str = "auto",
+    precision: str = "f32",
+    *,
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> tuple[Backend, list[Explainer]]:
+    """Open an engine, load methods on it, and have them prove themselves.
+
+    An engine on a GPU that fails at that gives way to the next one, with a word on stderr, where `auto` chose it or a
+    fallback is allowed: whether it really loads is known only then.
+
+    Raises:
+        ConfigError, BackendUnavailableError: see `open_backend`.
+        BackendError: the engine does not take a graph.
+        ParityError: it misses the tolerance.
+    """
+    names = candidates(name, precision, allow_fallback=allow_fallback)
+    problems = []
+    for place, candidate in enumerate(names):
+        try:
+            backend = open_candidate(candidate, precision, threads=threads)
+        except BackendUnavailableError as error:
+            problems.append(str(error))
+            continue
+        try:
+            explainers = [Explainer(bundle, backend, method) for method in methods]
+            for explainer in explainers:
+                require_parity(bundle, backend, explainer)
+        except (BackendError, ParityError) as error:
+            if candidate not in GPU_BACKENDS or place + 1 == len(names):
+                raise
+            problems.append(str(error))
+            print(f"stan-edge: {error} Goes on with the next backend.", file=sys.stderr)
+            continue
+        backend.fallback = name not in ("auto", candidate)
+        return backend, explainers
+    raise BackendUnavailableError(" ".join(problems))
+
+
 def refuse_misses(bundle: Bundle, row: ParityRow) -> None:
     """Raises ParityError when a row misses its tolerance."""
     if not row.passed:
@@ -113,11 +157,11 @@ def refuse_misses(bundle: Bundle, row: ParityRow) -> None:
         )
 
 
-def _memory_path(bundle: Bundle, backend: Backend, method: Method) -> Path | None:
+def _memory_path(bundle: Bundle, backend: Backend, explainer: Explainer) -> Path | None:
     """One small file for everything that a verdict depends on, once it has passed; None without a home."""
-    engine = (backend.name, backend.version, backend.precision, backend.device)
+    engine = (backend.name, backend.version, backend.precision, backend.device, explainer.identity)
     tolerance = f"{TOLERANCE[backend.precision]:g}"
-    key = "|".join((bundle.digest, *engine, platform.node(), method, tolerance, version("stan-edge")))
+    key = "|".join((bundle.digest, *engine, platform.node(), explainer.method, tolerance, version("stan-edge")))
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:

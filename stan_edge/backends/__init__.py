@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +11,28 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from stan_edge.backends.cuda import has_gpu
 from stan_edge.errors import BackendUnavailableError, ConfigError
 
 Precision = Literal["f32", "bf16", "f16"]
 
 BACKENDS = {"openvino": "openvino", "onnxruntime": "cpu"}
-"""Name of each backend, fastest on a CPU first, and the extra that brings it."""
+"""Name of each backend for the processor, fastest first, and the extra that brings it."""
+
+GPU_BACKENDS = {
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt-rtx",
+    "onnxruntime-cuda": "gpu",
+    "onnxruntime-tensorrt": "gpu",
+    "openvino-gpu": "openvino",
+}
+"""The same for a GPU."""
+
+ALL_BACKENDS = (*BACKENDS, *GPU_BACKENDS)
+
+AUTO_ON_GPU = ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda")
+"""What `auto` tries first where there is an NVIDIA GPU. Not OpenVINO's: an Intel GPU need not be faster than the
+processor beside it."""
 
 PRECISIONS: tuple[Precision, ...] = ("f32", "bf16", "f16")
 
@@ -48,6 +64,13 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class BuiltGraph(Protocol):
+    """A graph whose engine was built here: another build of it may choose other kernels."""
+
+    identity: str
+
+
 @dataclass(frozen=True)
 class Placement:
     """Where an engine runs the nodes of a graph that compute something."""
@@ -74,7 +97,7 @@ class Placing(Protocol):
 def open_backend(
     name: str = "auto", precision: str = "f32", *, threads: int = 0, allow_fallback: bool = False
 ) -> Backend:
-    """Open an engine by name; `auto` takes the fastest one installed.
+    """Open an engine by name; `auto` takes the fastest one that can run here.
 
     Args:
         threads: 0 lets the engine choose.
@@ -84,28 +107,56 @@ def open_backend(
         ConfigError: no backend or precision has this name.
         BackendUnavailableError: it is not installed, or cannot compute at this precision here.
     """
-    if name not in ("auto", *BACKENDS):
-        raise ConfigError(f"No backend is called {name!r}; choose auto, {' or '.join(BACKENDS)}.")
-    if precision not in PRECISIONS:
-        raise ConfigError(f"No precision is called {precision!r}; choose one of {', '.join(PRECISIONS)}.")
-    wanted = list(BACKENDS) if name == "auto" else [name]
     problems = []
-    for candidate in wanted + ([other for other in BACKENDS if other not in wanted] if allow_fallback else []):
+    for candidate in candidates(name, precision, allow_fallback=allow_fallback):
         try:
-            backend = _factory(candidate)(precision, threads)
+            backend = open_candidate(candidate, precision, threads=threads)
         except BackendUnavailableError as error:
             problems.append(str(error))
             continue
-        if name not in ("auto", candidate):
-            backend.fallback = True
+        backend.fallback = name not in ("auto", candidate)
         return backend
     raise BackendUnavailableError(" ".join(problems))
 
 
-def _factory(name: str) -> Callable[[str, int], Backend]:
+def candidates(name: str = "auto", precision: str = "f32", *, allow_fallback: bool = False) -> tuple[str, ...]:
+    """The backends to try, in order, for one that was asked for.
+
+    Raises:
+        ConfigError: no backend or precision has this name.
+    """
+    if name not in ("auto", *BACKENDS, *GPU_BACKENDS):
+        raise ConfigError(
+            f"No backend is called {name!r}; choose auto, {' or '.join(BACKENDS)}, "
+            f"or for a GPU {', '.join(GPU_BACKENDS)}."
+        )
+    if precision not in PRECISIONS:
+        raise ConfigError(f"No precision is called {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+    if name == "auto":
+        return (*(AUTO_ON_GPU if has_gpu() else ()), *BACKENDS)
+    return (name, *(other for other in BACKENDS if allow_fallback and other != name))
+
+
+def open_candidate(name: str, precision: str, *, threads: int = 0) -> Backend:
+    """Open the backend of this name and no other; raises BackendUnavailableError where it cannot run."""
+    module, opener = _OPENERS[name]
     try:
-        return import_module(f"stan_edge.backends.{name}_backend").open_engine
+        backend: Backend = getattr(import_module(f"stan_edge.backends.{module}"), opener)(precision, threads)
     except ImportError as error:
+        extra = (BACKENDS | GPU_BACKENDS)[name]
         raise BackendUnavailableError(
-            f"Backend {name} cannot be imported ({error}); run: pip install 'stan-edge[{BACKENDS[name]}]'."
+            f"Backend {name} cannot be imported ({error}); run: pip install 'stan-edge[{extra}]'."
         ) from error
+    return backend
+
+
+_OPENERS = {
+    "openvino": ("openvino_backend", "open_engine"),
+    "onnxruntime": ("onnxruntime_backend", "open_engine"),
+    "tensorrt": ("tensorrt_backend", "open_tensorrt"),
+    "tensorrt-rtx": ("tensorrt_backend", "open_tensorrt_rtx"),
+    "onnxruntime-cuda": ("onnxruntime_gpu_backend", "open_cuda"),
+    "onnxruntime-tensorrt": ("onnxruntime_gpu_backend", "open_tensorrt"),
+    "openvino-gpu": ("openvino_gpu_backend", "open_engine"),
+}
+"""Module and function of each backend."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import BACKENDS, PRECISIONS, Backend, open_backend
+from stan_edge.backends import ALL_BACKENDS, PRECISIONS, Backend, open_backend
 from stan_edge.bench.pure import alternate, recorded_windows, runs
 from stan_edge.bench.result import SCHEMA, WHAT, machine
 from stan_edge.bench.statistics import intervals
@@ -104,7 +104,7 @@ def compare(
     bundle: Bundle,
     methods: Sequence[Method],
     *,
-    backends: Sequence[str] = tuple(BACKENDS),
+    backends: Sequence[str] = ALL_BACKENDS,
     precisions: Sequence[str] = PRECISIONS,
     threads: int = 0,
     rounds: int,
@@ -128,7 +128,7 @@ def compare(
     spent: dict[tuple[str, str], _Loaded] = {(one.backend.name, one.backend.precision): one for one in engines}
     conditions = {"mode": "compare", "model": bundle.contract.name, "model_digest": bundle.digest}
     made_of = {"threads": str(threads) if threads else "chosen by the engine", "machine": machine()}
-    return Comparison(conditions | made_of, tuple(_timed(row, spent) for row in rows), tuple(missing))
+    return Comparison(conditions | made_of, tuple(_timed(row, spent) for row in rows), tuple(dict.fromkeys(missing)))
 
 
 def _checked(bundle: Bundle, backend: Backend, method: Method, passing: list[Explainer]) -> Row:

@@ -14,6 +14,7 @@ from stan_edge.cli import (
     check_config,
     data,
     doctor,
+    engine,
     evaluate,
     events,
     explain,
@@ -35,7 +36,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-VERBS = (run, check_config, explain, events, replay, verify, bench, doctor, train, export, calibrate, evaluate, tables)
+VERBS = (
+    run,
+    check_config,
+    explain,
+    events,
+    replay,
+    verify,
+    bench,
+    doctor,
+    train,
+    export,
+    engine,
+    calibrate,
+    evaluate,
+    tables,
+)
 for verb in VERBS:
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(data.app, name="data")

@@ -196,7 +196,7 @@ def _measured(
 def _compared(
     model: Path | None, backend: str, precision: str | None, threads: int, method: str | None, rounds: int
 ) -> _Found:
-    from stan_edge.backends import BACKENDS, PRECISIONS
+    from stan_edge.backends import ALL_BACKENDS, PRECISIONS
     from stan_edge.bench.compare import compare
     from stan_edge.bench.plot import draw_comparison
     from stan_edge.bench.sections import of_comparison
@@ -206,7 +206,7 @@ def _compared(
     comparison = compare(
         bundle,
         methods_of(bundle) if method is None else (method_named(bundle, method),),
-        backends=tuple(BACKENDS) if backend == "auto" else (backend,),
+        backends=ALL_BACKENDS if backend == "auto" else (backend,),
         precisions=PRECISIONS if precision is None else (precision,),
         threads=threads,
         rounds=rounds,

@@ -40,14 +40,12 @@ def command(
     threads: Threads = 0,
 ) -> None:
     """Explain a whole recording by several methods: labels over time, importance of every frame, key frames."""
-    from stan_edge.backends import open_backend
     from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
     from stan_edge.contract import shown_class
-    from stan_edge.explainer import Explainer
     from stan_edge.files import check_output, replacing
     from stan_edge.film.explain import explain_film
     from stan_edge.film.table import FilmJson
-    from stan_edge.parity import require_parity
+    from stan_edge.parity import open_proven
     from stan_edge.pose import watching
     from stan_edge.sources import Crop, CroppedSource, VideoFile
     from stan_edge.windows import hop_ticks
@@ -66,10 +64,7 @@ def command(
         file = VideoFile(video)
         stack.callback(file.close)
         source = CroppedSource(file, Crop.parse(crop)) if crop else file
-        engine = open_backend(backend, threads=threads)
-        explainers = [Explainer(bundle, engine, method) for method in chosen]
-        for explainer in explainers:
-            require_parity(bundle, engine, explainer)
+        _, explainers = open_proven(bundle, chosen, backend, threads=threads)
         tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
         on_frame = stack.enter_context(_bar(file.expected_frames))
         try:

@@ -11,7 +11,13 @@ import typer
 from stan_edge.errors import ConfigError
 
 Model = Annotated[Path | None, typer.Option("--model", help="Model bundle; default: the one that ships inside.")]
-BackendName = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="auto, openvino, onnxruntime; on a GPU tensorrt, tensorrt-rtx, onnxruntime-cuda, -tensorrt, openvino-gpu.",
+    ),
+]
 Precision = Annotated[str, typer.Option("--precision", help="f32, bf16 or f16.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads of the engine; 0: it chooses.")]
 AllowFallback = Annotated[

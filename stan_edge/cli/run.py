@@ -289,13 +289,11 @@ def _meant(
 def _start(
     bundle: Bundle, method: Method, backend: str, precision: str, *, threads: int, allow_fallback: bool
 ) -> tuple[Backend, Explainer]:
-    from stan_edge.backends import open_backend
-    from stan_edge.explainer import Explainer
-    from stan_edge.parity import require_parity
+    from stan_edge.parity import open_proven
 
-    engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
-    explainer = Explainer(bundle, engine, method)
-    require_parity(bundle, engine, explainer)
+    engine, (explainer,) = open_proven(
+        bundle, (method,), backend, precision, threads=threads, allow_fallback=allow_fallback
+    )
     return engine, explainer
 
 

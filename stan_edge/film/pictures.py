@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stan_edge.backends import open_backend
 from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
 from stan_edge.contract import shown_class
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explainer
 from stan_edge.film.explain import Film, explain_film
-from stan_edge.parity import require_parity
+from stan_edge.parity import open_proven
 from stan_edge.pose import watching
 from stan_edge.sources import Frame, Image
 
@@ -38,11 +36,8 @@ def explain_pictures(
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     asked = None if explain_class is None else shown_class(contract, explain_class)
-    engine = open_backend(backend)
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods)
-    explainers = [Explainer(bundle, engine, method) for method in chosen]
-    for explainer in explainers:
-        require_parity(bundle, engine, explainer)
+    _, explainers = open_proven(bundle, chosen, backend)
     finding = watching(masks=contract.input.region == "mask") if person else nullcontext()
     with finding as tracker:
         return explain_film(_Pictures(frames, fps), contract, explainers, tracker, contract.hop_s, asked=asked)

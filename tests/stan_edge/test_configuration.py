@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.backends import BACKENDS
+from stan_edge.backends import ALL_BACKENDS
 from stan_edge.cli import run
 from stan_edge.configuration import SECTIONS, dotted, fields, line_of, read_configuration, tomllib
 from stan_edge.errors import ConfigError
@@ -66,7 +66,7 @@ def test_the_file_takes_the_numbers_and_names_that_the_options_take():
             assert bounds[annotated_types.Le].le == largest, parameter
         if smallest is not None:
             assert bounds[annotated_types.Ge].ge == smallest, parameter
-    assert set(get_args(SECTIONS["model"].model_fields["backend"].annotation)) == {"auto", *BACKENDS}
+    assert set(get_args(SECTIONS["model"].model_fields["backend"].annotation)) == {"auto", *ALL_BACKENDS}
 
 
 def test_a_whole_file_gives_the_parameters_of_run(tmp_path):

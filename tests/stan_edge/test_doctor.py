@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stan_edge.backends import BACKENDS, PRECISIONS
+from stan_edge.backends import BACKENDS, GPU_BACKENDS, PRECISIONS
 from stan_edge.bundle import shipped_bundle
 from stan_edge.doctor import Finding, examine
 
@@ -30,3 +30,12 @@ def test_the_shipped_model_and_the_video_reader_work(findings: dict[str, Finding
 def test_what_a_run_can_do_without_is_not_needed(findings: dict[str, Finding]) -> None:
     for what in ("cameras", "screen", "onnxruntime bf16"):
         assert not findings[what].needed
+
+
+def test_every_engine_on_a_gpu_is_named_with_why_it_cannot_run(findings: dict[str, Finding]) -> None:
+    for name in GPU_BACKENDS:
+        lines = [finding for what, finding in findings.items() if what.partition(" ")[0] == name]
+        assert lines
+        for line in lines:
+            assert not line.needed
+            assert line.works or "GPU" in line.found or "install" in line.found
