@@ -163,6 +163,12 @@ def tiny_bundle(tiny_checkpoint: Path, calibration: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="session")
+def standard_bundle(tiny_bundle: Bundle) -> Bundle:
+    """The same with graphs of the standard form for every engine: then two of them agree in every digit."""
+    return replace(tiny_bundle, contract=tiny_bundle.contract.model_copy(update={"forms": {}}))
+
+
+@pytest.fixture(scope="session")
 def eager_bundle(tiny_bundle: Bundle) -> Bundle:
     """The same model, to which every frame of an event is important."""
     contract = tiny_bundle.contract

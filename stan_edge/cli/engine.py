@@ -38,7 +38,7 @@ def command(
     if folder is None:
         raise ConfigError("There is no home to keep engines in; give --out FOLDER.")
     console = Console()
-    for built in build_engines(chosen, [opened.forward, *map(opened.explain, wanted)], folder, force=force):
+    for built in build_engines(chosen, [opened.forward(), *map(opened.explain, wanted)], folder, force=force):
         verdict = f"built in {built.seconds:.0f} s, {built.layers} layers" if built.layers else "is there already"
         size_mb = built.path.stat().st_size / 1e6
         console.print(f"{built.graph}: {verdict}, {size_mb:.0f} MB", highlight=False)

@@ -196,7 +196,7 @@ def session(path: Path, tmp_path: Path) -> ort.InferenceSession:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_bound_memory_gives_what_a_plain_run_gives(tiny_bundle: Bundle, tmp_path: Path, method: Method) -> None:
+def test_bound_memory_gives_what_a_plain_run_gives(standard_bundle: Bundle, tmp_path: Path, method: Method) -> None:
     """On the processor's memory here, through the same calls as on the GPU's."""
 
     class Bound:
@@ -205,7 +205,7 @@ def test_bound_memory_gives_what_a_plain_run_gives(tiny_bundle: Bundle, tmp_path
         def load(self, path: Path) -> BoundGraph:
             return BoundGraph(session(path, tmp_path), "cpu")
 
-    bound, plain = (Explainer(tiny_bundle, backend, method) for backend in (Bound(), open_backend("onnxruntime")))
+    bound, plain = (Explainer(standard_bundle, backend, method) for backend in (Bound(), open_backend("onnxruntime")))
     windows = np.random.default_rng(0).integers(0, 256, (3, 20, 64, 64, 3), np.uint8)
     found = [bound(window) for window in windows]
     for window, one in zip(windows, found, strict=True):

@@ -63,7 +63,7 @@ def test_graphs_build_in_half_precision(tiny_bundle: Bundle, method: Method, pre
 def test_f32_means_f32(tiny_bundle: Bundle) -> None:
     """TF32, on by default, rounds factors to ten bits: a thousandth off, where 1e-4 are allowed."""
     watched = Watched()
-    build_engine(watched.module, tiny_bundle.forward)
+    build_engine(watched.module, tiny_bundle.forward())
     (config,) = watched.configs
     assert trt.Builder(trt.Logger()).create_builder_config().get_flag(trt.BuilderFlag.TF32)
     assert not config.get_flag(trt.BuilderFlag.TF32)
@@ -78,26 +78,26 @@ def test_an_open_batch_takes_one_window_to_eight(rows: Path) -> None:
 
 def test_a_fixed_batch_needs_no_profile(tiny_bundle: Bundle) -> None:
     watched = Watched()
-    build_engine(watched.module, tiny_bundle.forward)
+    build_engine(watched.module, tiny_bundle.forward())
     assert watched.profiles == []
 
 
 def test_a_build_says_how_far_it_is(tiny_bundle: Bundle) -> None:
     steps: list[tuple[str, int, int]] = []
-    build_engine(trt, tiny_bundle.forward, on_step=lambda *step: steps.append(step))
+    build_engine(trt, tiny_bundle.forward(), on_step=lambda *step: steps.append(step))
     assert len({phase for phase, _, _ in steps}) > 2
     assert all(0 <= done <= total for _, done, total in steps)
 
 
 def test_without_onnx_only_f32_can_be_built(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    build_engine(trt, tiny_bundle.forward, "f32")
+    build_engine(trt, tiny_bundle.forward(), "f32")
     with pytest.raises(BackendUnavailableError, match=r"f16 needs onnx to rewrite the graph .*; run: pip install onnx"):
-        build_engine(trt, tiny_bundle.forward, "f16")
+        build_engine(trt, tiny_bundle.forward(), "f16")
 
 
 def test_what_is_there_is_not_built_again_unless_forced(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    choice, graphs = choose("tensorrt-rtx", "f32"), [tiny_bundle.forward]
+    choice, graphs = choose("tensorrt-rtx", "f32"), [tiny_bundle.forward()]
     (first,) = build_engines(choice, graphs, tmp_path, force=False)
     assert first.layers is not None
     before = first.path.stat().st_mtime_ns
@@ -111,4 +111,4 @@ def test_what_is_there_is_not_built_again_unless_forced(tiny_bundle: Bundle, tmp
 def test_engines_built_ahead_are_for_no_certain_gpu(tiny_bundle: Bundle) -> None:
     choice: Choice = choose("tensorrt-rtx", "f16")
     assert choice.gpu is None
-    assert choice.key(tiny_bundle.forward).gpu == AHEAD_OF_TIME
+    assert choice.key(tiny_bundle.forward()).gpu == AHEAD_OF_TIME

@@ -159,16 +159,16 @@ def test_results_stay_as_they_are_when_the_engine_runs_again(tiny_bundle: Bundle
     assert np.array_equal(explainer(one).frame_scores, kept)
 
 
-def test_memory_is_taken_once_and_noise_is_copied_once(tiny_bundle: Bundle) -> None:
+def test_memory_is_taken_once_and_noise_is_copied_once(standard_bundle: Bundle) -> None:
     backend = HostBackend()
-    explainer = Explainer(tiny_bundle, backend, "smoothgrad")
+    explainer = Explainer(standard_bundle, backend, "smoothgrad")
     taken = len(backend.memory.memory)
     window = np.zeros((20, 64, 64, 3), np.uint8)
-    expected = Explainer(tiny_bundle, open_backend("onnxruntime", threads=1), "smoothgrad")(window)
+    expected = Explainer(standard_bundle, open_backend("onnxruntime", threads=1), "smoothgrad")(window)
     for _ in range(3):
         assert np.array_equal(explainer(window).frame_scores, expected.frame_scores)
     assert len(backend.memory.memory) == taken
-    noise_bytes = 4 * window.size * tiny_bundle.contract.methods["smoothgrad"].samples
+    noise_bytes = 4 * window.size * standard_bundle.contract.methods["smoothgrad"].samples
     assert backend.memory.uploads.count(noise_bytes) == 1
     assert backend.memory.uploads.count(window.nbytes) == 3
 
