@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle, methods_of
 from stan_edge.contract import Method
+from stan_edge.errors import BackendError, ParityError
 from stan_edge.explainer import Explainer, Labeller
 from stan_edge.parity import require_label_parity, require_parity
 from stan_edge.records import Level
@@ -62,26 +64,25 @@ class Rung:
 
 
 def load_rungs(bundle: Bundle, backend: Backend, explainer: Explainer) -> list[Rung]:
-    """The ladder below (and with) what was asked for; what saves nothing is no rung of it.
+    """What was asked for, and what is done instead where time is short.
 
-    What is loaded is held to float64 first, as everything that speaks.
-
-    Raises:
-        ParityError: the backend misses the tolerance with a cheaper graph.
-        BackendError: it does not take one.
+    What saves nothing is no rung, nor is what this engine cannot do, or does not reproduce from float64.
     """
     rungs = [Rung("full", explainer)]
-    cheapest = min(methods_of(bundle), key=COST.__getitem__)
-    if COST[explainer.method] >= WORTH * COST[cheapest]:
-        explainer = Explainer(bundle, backend, cheapest)
-        require_parity(bundle, backend, explainer)
-        rungs.append(Rung("cheap", explainer))
+    for method in sorted(methods_of(bundle), key=COST.__getitem__):
+        if COST[explainer.method] < WORTH * COST[method]:
+            break
+        with suppress(BackendError, ParityError):
+            cheaper = Explainer(bundle, backend, method)
+            require_parity(bundle, backend, cheaper)
+            rungs.append(Rung("cheap", cheaper))
+            explainer = cheaper
     if COST[explainer.method] >= WORTH:
-        labeller = Labeller(bundle, backend)
-        require_label_parity(bundle, backend, labeller)
-        rungs += [Rung("alternate", explainer, labeller, explain_every=2), Rung("labels", None, labeller)]
-    last = rungs[-1]
-    return [*rungs, Rung("fewer", last.explainer, last.labeller, last.explain_every, take_every=2)]
+        with suppress(BackendError, ParityError):
+            labeller = Labeller(bundle, backend)
+            require_label_parity(bundle, backend, labeller)
+            rungs += [Rung("alternate", explainer, labeller, explain_every=2), Rung("labels", None, labeller)]
+    return [*rungs, replace(rungs[-1], level="fewer", take_every=2)]
 
 
 class Ladder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 
 from stan_edge.backends import Backend
@@ -16,6 +15,7 @@ from stan_edge.person import Tracker
 from stan_edge.privacy import Privacy
 from stan_edge.records import End
 from stan_edge.sinks import Sink
+from stan_edge.sinks.broker import topic_name
 from stan_edge.sources import SYSTEM_CLOCK, Clock, Feed
 from stan_edge.watch import POLL_S, Setup, StageTimes, Watch, Watched
 
@@ -138,13 +138,16 @@ class _Thread(threading.Thread):
 
 
 def refuse_same_names(names: Sequence[str]) -> None:
-    """Records, topics and files go by the name of a camera.
+    """Records, topics and files go by the names of cameras.
 
     Raises:
-        ConfigError: two cameras have the same.
+        ConfigError: two cameras have the same, or one that is the same as a topic and a file.
     """
-    for name, count in Counter(names).items():
-        if count > 1:
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.get(topic_name(name))
+        if other is not None:
             raise ConfigError(
-                f"{count} cameras are called {name!r}; give each a name of its own, by --name or in [[camera]]."
+                f"Two cameras have one name ({other!r}, {name!r}); give each its own, by --name or in its [[camera]]."
             )
+        known[topic_name(name)] = name

@@ -25,6 +25,8 @@ class Somebody:
     def find(self, image: Image, near: object) -> Sighting:
         return self._found
 
+    def forget(self) -> None: ...
+
 
 def run(
     bundle: Bundle, explainer: Explainer, pictures: np.ndarray, *, fps: float = 10.0, live: bool = False

@@ -21,7 +21,7 @@ from stan_edge.errors import SourceConnectError
 from stan_edge.explainer import Explainer
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
-from stan_edge.sinks.systemd import Systemd
+from stan_edge.sinks.systemd import Service, Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show
 
 
@@ -71,9 +71,9 @@ def manager(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
 
 
 def opened() -> Systemd:
-    sink = Systemd.from_environment()
-    assert sink is not None
-    return sink
+    service = Service.from_environment()
+    assert service is not None
+    return Systemd(service)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_only_a_service_reports(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
         else:
             monkeypatch.setenv("NOTIFY_SOCKET", value)
-        assert Systemd.from_environment() is None
+        assert Service.from_environment() is None
 
 
 @pytest.mark.parametrize(
@@ -166,19 +166,19 @@ def test_a_manager_that_does_not_read_or_is_gone_holds_up_nobody(manager: Manage
     sink = opened()
     manager.reading.clear()
     time.sleep(0.1)
-    while sink._notify("STATUS=" + "x" * 500):  # until the socket's queue is full
+    while sink._service.notify("STATUS=" + "x" * 500):  # until the socket's queue is full
         pass
     began_s = time.monotonic()
     for _ in range(1000):
         sink.turn({})
-    assert not sink._ready
+    assert not sink._service._ready
     while manager.socket.recv(4096) != b"":
         sink.turn({})
-        if sink._ready:
+        if sink._service._ready:
             break
-    assert sink._ready  # said as soon as there was room
+    assert sink._service._ready  # said as soon as there was room
     manager.close()
     for _ in range(1000):
-        sink._notify("WATCHDOG=1")
+        sink._service.notify("WATCHDOG=1")
     sink.close()
     assert time.monotonic() - began_s < 2.0
