@@ -64,7 +64,7 @@ class Timeline:
         self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[len(self._open) :])
         if result.valid and result.label is not None and result.probabilities is not None:
             says_nothing = result.label == self._background
-            label = result.label if says_nothing else result.explained or result.label
+            label = result.label if says_nothing else result.asked or result.label
             weight = result.probabilities[label]
             for tick, frame in zip(self._open, result.frames, strict=True):
                 if says_nothing:

@@ -166,8 +166,6 @@ def test_several_windows_are_explained_each_as_if_alone(explainer: Explainer) ->
         np.testing.assert_array_equal(found.frame_scores, explainer(one, class_index).frame_scores)
 
 
-def test_fewer_keeps_what_the_rung_above_it_does(
-    eager_bundle: Bundle, backend: Backend, explainer: Explainer
-) -> None:
+def test_fewer_keeps_what_the_rung_above_it_does(eager_bundle: Bundle, backend: Backend, explainer: Explainer) -> None:
     *_, labels, fewer = load_rungs(eager_bundle, backend, explainer)
     assert replace(fewer, level="labels", take_every=1).__dict__ == labels.__dict__
