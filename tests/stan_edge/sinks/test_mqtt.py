@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bench.faults.mosquitto import Listener, Mosquitto, free_port
 from stan_edge.errors import ConfigError
-from stan_edge.records import End, Record, Status, WindowCounts
+from stan_edge.records import End, Load, Record, Status, WindowCounts
 from stan_edge.sinks.broker import DEFAULT_PREFIX, Broker, topic_name
 from stan_edge.sinks.home_assistant import discovery
 from stan_edge.sinks.mqtt import Mqtt
@@ -153,10 +153,13 @@ def test_who_comes_late_still_learns_what_is_the_case(mosquitto: Mosquitto, open
         "probability": 0.93,
         "person": "tracked",
         "alarms": {"falling": "ON", "chest_pain": "OFF"},
+        "load": "full",
         "ended": None,
     }
     assert late.texts("/availability") == ["online"]
     assert all(retained for _, _, retained in late.messages)
+    tell(sink, Load(CAMERA, "labels", None, "windows were late for 1 s", 12.0))
+    late.wait(lambda: late.of("/state")[-1]["load"] == "labels")
     tell(sink, an_event(0, "end"), End(CAMERA, "stopped", 10, WindowCounts()))
     sink.close()
     late.wait(lambda: late.texts("/availability")[-1] == "offline")

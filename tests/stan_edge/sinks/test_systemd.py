@@ -19,6 +19,7 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import SourceConnectError
 from stan_edge.explainer import Explainer
+from stan_edge.records import End, Load, WindowCounts
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
@@ -182,3 +183,38 @@ def test_a_manager_that_does_not_read_or_is_gone_holds_up_nobody(manager: Manage
         sink._service.notify("WATCHDOG=1")
     sink.close()
     assert time.monotonic() - began_s < 2.0
+
+
+def test_several_cameras_are_one_service_that_starves_with_any_of_them(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    service = Service.from_environment()
+    assert service is not None
+    door, yard = Systemd(service, "door"), Systemd(service, "yard")
+    for _ in range(20):
+        door.turn({})
+        yard.turn({})
+        time.sleep(0.05)
+    lines = manager.told()
+    assert lines.count("READY=1") == 1
+    assert 3 <= lines.count("WATCHDOG=1") <= 6
+    assert any("door: waiting" in line and "yard: waiting" in line for line in lines)
+    for _ in range(10):
+        door.turn({})  # and the other hangs
+        time.sleep(0.05)
+    assert manager.told().count("WATCHDOG=1") <= 1
+    yard.record(Load("yard", "labels", None, "windows were late for 1 s", 9.0))
+    yard.turn({})
+    told = manager.told()
+    assert any(line.endswith("0 events, load: labels") for line in told)
+    yard.record(End("yard", "it is gone.", 3, WindowCounts(), failed=True))
+    yard.close()
+    time.sleep(0.3)
+    door.turn({})
+    told = manager.told()
+    assert "WATCHDOG=1" in told  # whoever has ended hangs no more
+    assert "STOPPING=1" not in told
+    door.record(End("door", "stopped", 3, WindowCounts()))
+    assert manager.told() == ["STOPPING=1", "STATUS=door: stopped"]
+    door.close()
