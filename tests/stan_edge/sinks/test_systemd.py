@@ -58,7 +58,8 @@ class Manager:
     def _read(self) -> None:
         while self.reading.is_set():
             with suppress(TimeoutError):
-                self._lines += self.socket.recv(4096).decode().split("\n")
+                received = self.socket.recv(4096).decode().split("\n")  # before: what was told is not told again
+                self._lines += received
 
 
 @pytest.fixture
