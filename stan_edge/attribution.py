@@ -51,6 +51,13 @@ def gate(values: NDArray[np.float64], background: NDArray[np.float64] | float) -
     return values * (1.0 - background)
 
 
+def rescale(score: float, threshold: float, to: float) -> float:
+    """An importance in [0, 1], moved so that what lies at one threshold lies at another; 0 and 1 stay."""
+    if score < threshold:
+        return score * to / threshold
+    return to if threshold == 1 else to + (score - threshold) * (1 - to) / (1 - threshold)
+
+
 def focus(cells: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """What stands out of the raw map of each frame, `[..., h, w]`, as heat from 0 to 1, for the eye.
 

@@ -13,7 +13,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 from pydantic_core import ErrorDetails
 
 from stan_edge.backends import Precision
@@ -86,6 +95,7 @@ class CameraSection(_Section):
 
     source: Annotated[Text | None, BeforeValidator(_source), Sets("camera")] = None
     source_file: Annotated[File | None, Sets("camera_file")] = None
+    name: Annotated[Text | None, Sets("name")] = None
     wait: Annotated[bool, Sets("wait")] = False
     crop: Annotated[Text | None, Sets("crop")] = None
     person: Annotated[bool, Sets("person")] = True
@@ -171,6 +181,11 @@ class Schema(_Section):
     log: LogSection = LogSection()
 
 
+_OfSeveral = create_model(
+    "_OfSeveral", __base__=Schema, camera=(Annotated[list[CameraSection], Field(min_length=1)], ...)
+)
+"""The same with [[camera]] instead of [camera]."""
+
 SECTIONS: dict[str, type[BaseModel]] = {name: type(field.default) for name, field in Schema.model_fields.items()}
 
 
@@ -184,10 +199,19 @@ class Configuration:
     keys: dict[str, Key]
     """Where in the file each of them was given."""
     text: str
+    cameras: tuple[CameraSection, ...] = ()
+    """Every [[camera]]; empty with one [camera], which is in `options`."""
 
     def where(self, parameter: str) -> str:
         """File, line and field that set this parameter, as the beginning of a sentence."""
-        key = self.keys[parameter]
+        return self._where(self.keys[parameter])
+
+    def where_in_camera(self, number: int, field: str) -> str:
+        """The same of a field of a [[camera]], counted from 0; of its table, where it does not have the field."""
+        has = field in self.cameras[number].model_fields_set
+        return self._where(("camera", number, field) if has else ("camera", number))
+
+    def _where(self, key: Key) -> str:
         return f"{self.path}, line {line_of(self.text, key)}, {dotted(key)}"
 
 
@@ -206,8 +230,9 @@ def read_configuration(path: Path) -> Configuration:
             f"{path}{place}: this is not TOML ({reason}); "
             "text stands in quotes, a section in [brackets], each name once."
         ) from None
+    several = isinstance(document.get("camera"), list)
     try:
-        schema = Schema.model_validate(document, context=path.absolute().parent)
+        schema = (_OfSeveral if several else Schema).model_validate(document, context=path.absolute().parent)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)
         line, first = min((line_of(text, its["loc"]), number) for number, its in enumerate(wrong))
@@ -215,11 +240,12 @@ def read_configuration(path: Path) -> Configuration:
         raise ConfigError(f"{path}, line {line}, {field}: {_sentence(wrong[first])}.") from None
     options: dict[str, Any] = {}
     keys: dict[str, Key] = {}
+    cameras: Any = schema.camera if several else ()
     for key, parameter in fields():
         section = getattr(schema, key[0])
-        if key[1] in section.model_fields_set:
+        if section is not cameras and key[1] in section.model_fields_set:
             options[parameter], keys[parameter] = getattr(section, key[1]), key
-    return Configuration(path, options, keys, text)
+    return Configuration(path, options, keys, text, tuple(cameras))
 
 
 def fields() -> Iterator[tuple[tuple[str, str], str]]:
@@ -295,6 +321,7 @@ _WRONG_TYPE = {
     "path_type": 'must be text; put it into "quotes"',
     "is_instance_of": 'must be text; put it into "quotes"',
     "string_too_short": "is empty; write a value, or take the line out",
+    "too_short": "is empty; write [[camera]] above the fields of each camera",
     "bool_type": "must be true or false; write it without quotes",
     "int_type": "must be a whole number; write it without quotes",
     "float_type": "must be a number; write it without quotes",
@@ -312,7 +339,8 @@ def _sentence(error: ErrorDetails) -> str:
         meant = f"did you mean {close[0]}? " if close else ""
         return f"is unknown; {meant}known here: {', '.join(known)}"
     if kind == "model_type":
-        return f"must be one section; write [{error['loc'][0]}] above its fields, once"
+        several = " (or [[camera]] for each of several)" if error["loc"][0] == "camera" else ""
+        return f"must be one section; write [{error['loc'][0]}] above its fields, once{several}"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     return _WRONG_TYPE.get(kind) or error["msg"].replace("Input should be", "must be") + "; change it"

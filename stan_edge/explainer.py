@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import Backend, BuiltGraph
+from stan_edge.backends import Backend, Batching, BuiltGraph, Graph
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
 from stan_edge.errors import ConfigError
@@ -20,10 +20,16 @@ PREDICTED = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Verdict:
     """What the model says of one window: one graph run, or the mean of one run for each pass."""
 
     logits: NDArray[np.float32]  # [C]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Verdict):
+    """And why."""
+
     frame_scores: NDArray[np.float32]  # [T], raw: see `attribution`
     map: NDArray[np.float32]  # [T, h, w], raw and coarse
 
@@ -45,6 +51,8 @@ class Explainer:
             same.setflags(write=False)  # a backend that sees the same array again need not copy it again
             self._noise = lambda _window: same
         self._graph = backend.load(graph)
+        self.batch_size = 1 if method == "streaming" else _batch_size(self._graph)  # that has a noise for each window
+        """Windows that one run of the graph takes at most."""
         self.identity = self._graph.identity if isinstance(self._graph, BuiltGraph) else ""
         """Of an engine that was built here; otherwise empty."""
 
@@ -63,10 +71,7 @@ class Explainer:
         Raises:
             ConfigError: there is no such class (the graph would give zeros without a word).
         """
-        if not PREDICTED <= class_index < self._classes:
-            raise ConfigError(
-                f"Class {class_index} cannot be explained; the model has classes 0 to {self._classes - 1}."
-            )
+        self._check_class(class_index)
         if pictures.ndim == 4:
             return self._run(pictures, class_index, window)
         found = [self._run(frames, class_index, window) for frames in pictures]
@@ -85,6 +90,38 @@ class Explainer:
             np.mean([one.map for one in found], axis=0),
         )
 
+    def batch(
+        self, pictures: Sequence[NDArray[np.uint8]], class_indices: Sequence[int], windows: Sequence[int]
+    ) -> list[Explanation]:
+        """Explain several windows, in one graph run if there are at most `batch_size`; each as if it were alone.
+
+        Args:
+            pictures: one array for each window, as a call takes it.
+            class_indices: the class to explain, by window.
+            windows: their numbers, each in its own stream.
+
+        Raises:
+            ConfigError: one of the classes does not exist.
+        """
+        if not _fit_one_run(pictures, self.batch_size):
+            return [self(*window) for window in zip(pictures, class_indices, windows, strict=True)]
+        for class_index in class_indices:
+            self._check_class(class_index)
+        feeds: dict[str, NDArray[Any]] = {
+            "frames": _joined(pictures),
+            "class_index": np.array(class_indices, np.int64),
+        }
+        if self._noise is not None:
+            feeds["noise"] = self._noise(0)
+        out = self._graph(feeds)
+        return list(map(Explanation, out["logits"], out["frame_scores"], out["map"]))
+
+    def _check_class(self, class_index: int) -> None:
+        if not PREDICTED <= class_index < self._classes:
+            raise ConfigError(
+                f"Class {class_index} cannot be explained; the model has classes 0 to {self._classes - 1}."
+            )
+
     def _run(self, frames: NDArray[np.uint8], class_index: int, window: int) -> Explanation:
         feeds: dict[str, NDArray[Any]] = {
             "frames": frames[None],
@@ -94,6 +131,46 @@ class Explainer:
             feeds["noise"] = self._noise(window)
         out = self._graph(feeds)
         return Explanation(out["logits"][0], out["frame_scores"][0], out["map"][0])
+
+
+class Labeller:
+    """The forward graph of a bundle on a backend: labels without explanations, where time is short."""
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._graph = backend.load(bundle.forward(bundle.form(backend)))
+        self.batch_size = _batch_size(self._graph)
+
+    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Verdict:
+        """Label one window: one graph run for each pass.
+
+        Args:
+            pictures: as an `Explainer` takes them.
+            class_index: not needed, as nothing is explained.
+            window: likewise.
+        """
+        passes = pictures[None] if pictures.ndim == 4 else pictures
+        return Verdict(np.mean([self._graph({"frames": frames[None]})["logits"][0] for frames in passes], axis=0))
+
+    def batch(
+        self, pictures: Sequence[NDArray[np.uint8]], class_indices: Sequence[int], windows: Sequence[int]
+    ) -> list[Verdict]:
+        """Label several windows; see `Explainer.batch`."""
+        if not _fit_one_run(pictures, self.batch_size):
+            return [self(*window) for window in zip(pictures, class_indices, windows, strict=True)]
+        return list(map(Verdict, self._graph({"frames": _joined(pictures)})["logits"]))
+
+
+def _fit_one_run(pictures: Sequence[NDArray[np.uint8]], batch_size: int) -> bool:
+    """Windows of one pass each, and no more of them than the graph takes."""
+    return 1 < len(pictures) <= batch_size and all(window.ndim == 4 or len(window) == 1 for window in pictures)
+
+
+def _joined(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.stack([window.reshape(window.shape[-4:]) for window in pictures])
+
+
+def _batch_size(graph: Graph) -> int:
+    return graph.most_windows if isinstance(graph, Batching) else 1
 
 
 def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from stan_edge.backends import GPU_BACKENDS, Backend, candidates, open_candidate
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
 from stan_edge.errors import BackendError, BackendUnavailableError, ParityError
-from stan_edge.explainer import Explainer
+from stan_edge.explainer import Explainer, Labeller
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
@@ -144,6 +144,23 @@ def open_proven(
         backend.fallback = name not in ("auto", candidate)
         return backend, explainers
     raise BackendUnavailableError(" ".join(problems))
+
+
+def require_label_parity(bundle: Bundle, backend: Backend, labeller: Labeller) -> None:
+    """Hold labels without explanations to the recordings.
+
+    Raises:
+        ParityError: the backend misses the tolerance.
+    """
+    with np.load(bundle.parity) as recorded:
+        frames, logits = recorded["frames"], recorded["logits"]
+    errors = [_relative_error(labeller(window).logits, logits, number) for number, window in enumerate(frames)]
+    if not all(error <= TOLERANCE[backend.precision] for error in errors):
+        raise ParityError(
+            f"Backend {backend.name} ({backend.precision}) does not reproduce model {bundle.contract.name}: its labels "
+            f"are off by {max(errors):.1e} in logits, allowed are {TOLERANCE[backend.precision]:.0e}; "
+            "choose another --backend or --precision."
+        )
 
 
 def refuse_misses(bundle: Bundle, row: ParityRow) -> None:

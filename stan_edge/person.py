@@ -84,6 +84,10 @@ class PersonDetector(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """The next picture has nothing to do with the one before."""
+        ...
+
 
 class BoxSmoother:
     """Turns the detections of one stream into regions.
@@ -153,10 +157,17 @@ def padded_mask(mask: Mask, raw: RawBox) -> Mask:
 
 
 class PersonTracker:
-    """The region for every frame of one stream; asks the detector only `RATE_HZ` times a second."""
+    """The region for every frame of one stream; asks the detector only `RATE_HZ` times a second.
+
+    A new segment begins with nobody: who was where before a camera was lost says nothing of who is there now.
+    """
 
     def __init__(self, detector: PersonDetector) -> None:
         self._detector = detector
+        self._segment = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._smoother = BoxSmoother()
         self._due_s = -math.inf
         self._sighted = False
@@ -165,6 +176,10 @@ class PersonTracker:
     def update(self, frame: Frame) -> Region:
         """The region at a frame. Frames come in order of capture."""
         t_s = frame.t_capture_s
+        if frame.segment.number != self._segment:
+            self._segment = frame.segment.number
+            self._detector.forget()
+            self._begin()
         # The slack keeps a camera whose frames come at just this rate, with jitter, from skipping every other one.
         if t_s < self._due_s - 0.1 * _PERIOD_S:
             return self._region

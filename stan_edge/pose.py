@@ -88,6 +88,14 @@ class MediapipeDetector:
                 return found
         return None
 
+    def forget(self) -> None:
+        """Begin anew, as if just made: 6 ms."""
+        with native_noise_removed():
+            self._pose.reset()
+            self._pose.process(np.zeros((64, 64, 3), np.uint8))
+        self._quarter_turns = 0
+        self._tracking = self._warm = False
+
     def close(self) -> None:
         """Stop MediaPipe's threads."""
         self._pose.close()

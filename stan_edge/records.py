@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from stan_edge.contract import Method
 
 Phase = Literal["start", "update", "end"]
 State = Literal["connecting", "online", "stalled", "lost"]
+Level = Literal["full", "cheap", "alternate", "labels", "fewer"]
 SCHEMA = 1
 
 
@@ -62,8 +66,26 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Load:
+    """More or less is done for a camera's windows from here on, so that they stay on time."""
+
+    camera: str
+    level: Level
+    """`full`: all that was asked for; `cheap`: explained by a cheaper method; `alternate`: every second window is
+    explained; `labels`: none is; `fewer`: every second window is shed."""
+    method: Method | None
+    """Explains what is explained; None: nothing is."""
+    reason: str
+    t_s: float
+    """Seconds since the first frame."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "load", **self.__dict__, "t_s": round(self.t_s, 4)}
+
+
+@dataclass(frozen=True)
 class FrameScore:
-    """One frame of a window; `score` is its importance in [0, 1], None when the window is not valid."""
+    """One frame of a window; `score` is its importance in [0, 1], None when the window was not explained."""
 
     t_s: float
     index: int
@@ -94,11 +116,13 @@ class WindowResult:
     """From the arrival of the frame that completed the window to its result."""
     asked: str | None = None
     """The class that every window explains; None: each explains its own label."""
+    method: Method | None = None
+    """What it was explained by; None: it was not, and no frame has a score."""
 
     @property
     def explained(self) -> str | None:
-        """The class whose importance `frames` hold; None when it is not valid."""
-        return self.asked if self.valid and self.asked else self.label
+        """The class whose importance `frames` hold; None when it was not explained."""
+        return None if self.method is None else self.asked or self.label
 
     def to_json(self) -> dict[str, Any]:
         probabilities = self.probabilities and {name: round(p, 4) for name, p in self.probabilities.items()}
@@ -114,6 +138,7 @@ class WindowResult:
             "probability": None if self.probability is None else round(self.probability, 4),
             "probabilities": probabilities,
             "explained": self.explained,
+            "method": self.method,
             "frames": [frame.to_json() for frame in self.frames],
             "person": self.person,
             "latency_ms": round(self.latency_ms, 1),
@@ -160,6 +185,8 @@ class WindowCounts:
     done: int = 0
     invalid: int = 0
     shed: int = 0
+    labelled: int = 0
+    """Of those done: not explained, for want of time."""
 
     @property
     def due(self) -> int:
@@ -190,7 +217,7 @@ class End:
         }
 
 
-Record = Start | Status | WindowResult | Event | End
+Record = Start | Status | Load | WindowResult | Event | End
 
 
 def time_of_day(moment: datetime | None = None) -> str:

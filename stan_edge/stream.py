@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.attribution import gate, importance
+from stan_edge.attribution import gate, importance, rescale
 from stan_edge.contract import Contract, Method
 from stan_edge.events import EventDetector
-from stan_edge.explainer import Explanation, softmax
+from stan_edge.explainer import Explanation, Verdict, softmax
 from stan_edge.person import NOBODY, Region, Tracker
 from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
 from stan_edge.sources import Frame
@@ -52,12 +52,13 @@ class Stream:
     ) -> None:
         self._camera = camera
         self._contract = contract
-        self._method = contract.methods[method]
+        self._method = method
+        self._thresholds = contract.methods[method].thresholds
         self._tracker = tracker
         self._asked = asked
         self._windower = Windower(contract.input, hop_s, live=live)
         self._timeline = Timeline(contract.background, self._windower.hop_ticks)
-        self._events = EventDetector(camera, contract, self._method.thresholds, hop_s)
+        self._events = EventDetector(camera, contract, self._thresholds, hop_s)
         self.counts = WindowCounts()
 
     def feed(self, frame: Frame) -> tuple[Region, list[Window]]:
@@ -82,15 +83,19 @@ class Stream:
                 pictures[number, k] = apply_view(picture, in_view, view, cut)
         return pictures, square
 
-    def conclude(self, window: Window, explanation: Explanation | None, latency_ms: float) -> Step:
-        """Turn a window's explanation into its record, the timeline and events.
+    def conclude(
+        self, window: Window, verdict: Verdict | None, latency_ms: float, method: Method | None = None
+    ) -> Step:
+        """Turn what the model said of a window into its record, the timeline and events.
 
         Args:
-            explanation: None for a window that is not valid, or that was shed to stay on time.
+            verdict: None for a window that is not valid, or that was shed to stay on time; without an explanation no
+                frame has a score.
+            method: what an explanation is by, where it is not the stream's own.
         """
-        result = self._result(window, explanation, latency_ms)
-        self._count(window, explanation)
-        final = self._timeline.add(result)
+        result = self._result(window, verdict, latency_ms, method or self._method)
+        self._count(window, verdict)
+        final = self._timeline.add(self._on_own_scale(result))
         if window.breaks:
             final += self._timeline.finish()
             return Step(result, final, self._events.finish(final))
@@ -110,7 +115,7 @@ class Stream:
         final = self._timeline.finish()
         return final, self._events.finish(final)
 
-    def _result(self, window: Window, explanation: Explanation | None, latency_ms: float) -> WindowResult:
+    def _result(self, window: Window, verdict: Verdict | None, latency_ms: float, method: Method) -> WindowResult:
         shown = WindowResult(
             camera=self._camera,
             window=window.number,
@@ -126,33 +131,55 @@ class Stream:
             latency_ms=latency_ms,
             asked=self._asked,
         )
-        if explanation is None:
+        if verdict is None:
             return shown
-        probabilities = softmax(explanation.logits, self._contract.temperature)
+        probabilities = softmax(verdict.logits, self._contract.temperature)
         best = int(probabilities.argmax())
         label = self._contract.classes[best]
         named = {name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)}
-        background = 0.0 if self._contract.background is None else named[self._contract.background]
-        scores = gate(importance(explanation.frame_scores, self._method), background)
-        # the background has no threshold: its frames are never important
-        important = scores >= self._method.thresholds.get(self._asked or label, np.inf)
-        return replace(
+        labelled = replace(
             shown,
             valid=True,
             reason=None,
             label=label,
             probability=float(probabilities[best]),
             probabilities=named,
+        )
+        if not isinstance(verdict, Explanation):
+            return labelled
+        spec = self._contract.methods[method]
+        background = 0.0 if self._contract.background is None else named[self._contract.background]
+        scores = gate(importance(verdict.frame_scores, spec), background)
+        # the background has no threshold: its frames are never important
+        important = scores >= spec.thresholds.get(self._asked or label, np.inf)
+        return replace(
+            labelled,
+            method=method,
             frames=tuple(
                 replace(frame, score=float(score), important=bool(flag))
                 for frame, score, flag in zip(shown.frames, scores, important, strict=True)
             ),
         )
 
-    def _count(self, window: Window, explanation: Explanation | None) -> None:
+    def _on_own_scale(self, result: WindowResult) -> WindowResult:
+        """For the timeline, which has one threshold a class: what another method says, on the scale of the stream's
+        own."""
+        if result.method in (None, self._method) or result.explained not in self._thresholds:
+            return result
+        theirs, own = (
+            self._contract.methods[name].thresholds[result.explained] for name in (result.method, self._method)
+        )
+        frames = tuple(
+            frame if frame.score is None else replace(frame, score=rescale(frame.score, theirs, own))
+            for frame in result.frames
+        )
+        return replace(result, frames=frames)
+
+    def _count(self, window: Window, verdict: Verdict | None) -> None:
         counts = self.counts
-        if explanation is not None:
-            self.counts = replace(counts, done=counts.done + 1)
+        if verdict is not None:
+            labelled = counts.labelled + (not isinstance(verdict, Explanation))
+            self.counts = replace(counts, done=counts.done + 1, labelled=labelled)
         elif window.reason is not None:
             self.counts = replace(counts, invalid=counts.invalid + 1)
         else:

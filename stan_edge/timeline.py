@@ -13,9 +13,9 @@ from stan_edge.records import FrameScore, WindowResult
 class TimelineFrame:
     """What all windows together say of one frame.
 
-    `importance` is the mean over the valid windows that hold the frame, weighted by the probability of the class
-    each of them explains; windows that say background vote 0, with the probability of that. None: no valid window
-    held the frame.
+    `importance` is the mean over the explained windows that hold the frame, weighted by the probability of the class
+    each of them explains; windows that say background vote 0, with the probability of that, explained or not. None:
+    no such window held the frame.
     """
 
     t_s: float
@@ -64,11 +64,13 @@ class Timeline:
         self._open.extend(_Tick(frame.t_s, frame.index) for frame in result.frames[len(self._open) :])
         if result.valid and result.label is not None and result.probabilities is not None:
             says_nothing = result.label == self._background
-            label = result.label if says_nothing else result.explained or result.label
+            label = result.label if says_nothing else result.asked or result.label
             weight = result.probabilities[label]
             for tick, frame in zip(self._open, result.frames, strict=True):
-                tick.weight += weight
-                if not says_nothing and frame.score is not None:
+                if says_nothing:
+                    tick.weight += weight
+                elif frame.score is not None:  # a window that was only labelled says nothing of its frames
+                    tick.weight += weight
                     tick.by_label[label] = tick.by_label.get(label, 0.0) + weight * frame.score
         return [self._pop() for _ in range(min(self._hop_ticks, len(self._open)))]
 

@@ -65,7 +65,7 @@ class _Rewrite:
         self._head = _head(self._graph)
         self._nodes: list[onnx.NodeProto] = []
         self._makers: dict[str, onnx.NodeProto] = {}
-        """Of constants that are made from others: a transposed weight."""
+        """Of constants that are made from others: a transposed weight, and half of it."""
 
     def run(self) -> None:
         for node in list(self._graph.node):
@@ -97,7 +97,8 @@ class _Rewrite:
             floats and self._constant.issuperset(floats) and node.op_type in ELEMENTWISE | MOVES
         ):
             self._constant.update(results)
-            self._makers.update({name: node for name in results if node.op_type in MOVES})
+            # nothing is rounded twice: the weights that our graphs multiply are multiplied by powers of two
+            self._makers.update({name: node for name in results if node.op_type in MOVES | {"Mul"}})
         self._there.update(node.output)
         self._nodes.append(node)
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import Placement, Precision
+from stan_edge.backends import MOST_WINDOWS, Placement, Precision
 from stan_edge.backends.cuda import Gpu, find_gpu
 from stan_edge.errors import BackendError, BackendFallbackError, BackendUnavailableError
 from stan_edge.tensorrt.build import half_graph
@@ -45,6 +45,8 @@ class BoundGraph:
         self._values: dict[str, Any] = {}
         self._uploaded: dict[str, NDArray[Any]] = {}
         self.inputs = tuple(entry.name for entry in session.get_inputs())
+        open_batch = any(entry.name == "frames" and isinstance(entry.shape[0], str) for entry in session.get_inputs())
+        self.most_windows = MOST_WINDOWS if open_batch else 1
         self._outputs = [entry.name for entry in session.get_outputs()]
         for name in self._outputs:
             self._binding.bind_output(name, "cpu")  # small: a window's scores and map

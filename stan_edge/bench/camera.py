@@ -53,12 +53,16 @@ class FileCamera:
 
     A frame is captured when its time has come, and handed on after as long as decoding it took: decoding ahead is
     what only a file allows. What a camera and its network add lies before and is not in here.
+
+    Args:
+        start_after_s: it begins so long after the first `read`.
     """
 
     live = True
 
-    def __init__(self, source: Source, name: str) -> None:
+    def __init__(self, source: Source, name: str, start_after_s: float = 0.0) -> None:
         self.name = name
+        self._start_after_s = start_after_s
         self.file = TimedFile(source)
         self._paced = PacedSource(self.file)
         self._closed = threading.Event()
@@ -66,6 +70,8 @@ class FileCamera:
 
     def read(self) -> Frame | None:
         """The next frame, its decoding time after its capture."""
+        if self._start_s is None and self._closed.wait(self._start_after_s):
+            return None
         frame = self._paced.read()
         if frame is None:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,20 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stan_edge.backends import Backend
 from stan_edge.bench.camera import WARM_UP_WINDOWS, FileCamera, TimedFile, Watch, WindowTiming
 from stan_edge.bench.resources import ResourceWatch
 from stan_edge.bench.result import CameraRun, Measured
 from stan_edge.bundle import Bundle, file_digest
 from stan_edge.errors import ConfigError, SourceDecodeError
-from stan_edge.explainer import PREDICTED, Explainer, Explanation
+from stan_edge.explainer import Explainer
 from stan_edge.person import Tracker
 from stan_edge.pose import watching
 from stan_edge.records import End
-from stan_edge.runtime import Runtime, StageTimes
+from stan_edge.runtime import Runtime, StageTimes, Watched
 from stan_edge.sinks.json_lines import JsonLines
 from stan_edge.sources import Crop, CroppedSource, Source, VideoFile
 
@@ -53,22 +49,6 @@ class Recording:
         }
 
 
-class _OneAtATime(Explainer):
-    """One loaded method for several runtimes: an engine's request holds the memory of one window."""
-
-    def __init__(self, explainer: Explainer, lock: threading.Lock) -> None:
-        self.method = explainer.method
-        self.queue_ms: list[float] = []
-        self._explainer = explainer
-        self._lock = lock
-
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
-        asked_s = time.perf_counter()
-        with self._lock:
-            self.queue_ms.append((time.perf_counter() - asked_s) * 1e3)
-            return self._explainer(pictures, class_index, window)
-
-
 @dataclass
 class _Play:
     """One camera's way through the recording."""
@@ -77,9 +57,7 @@ class _Play:
     tracker: Tracker | None
     stages: StageTimes
     watch: Watch
-    explainer: _OneAtATime
     end: End | None = None
-    error: Exception | None = None
 
 
 def measure_camera(
@@ -99,12 +77,16 @@ def measure_camera(
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         for _ in range(plays):
             with ExitStack() as stack:
-                lock = threading.Lock()
                 names = [str(recording.path) if cameras == 1 else f"camera {k + 1}" for k in range(cameras)]
-                these = [_set_up(bundle, _OneAtATime(explainer, lock), recording, name, stack) for name in names]
+                these = [
+                    _set_up(bundle, recording, name, k * bundle.contract.hop_s / cameras, stack)
+                    for k, name in enumerate(names)
+                ]
+                # without a ladder: what is measured is done for every window
+                runtime = Runtime(bundle, backend, explainer)
                 with resources.measuring():
                     started_s = time.monotonic()
-                    _play_all(these, bundle, backend, nowhere)
+                    _play_all(runtime, these, nowhere)
                     wall_s += time.monotonic() - started_s
             rounds.append(these)
     every = [play for these in rounds for play in these]
@@ -154,7 +136,7 @@ def measure_fast(
                 spent_s = time.monotonic() - started_s
             if end.failed:
                 raise SourceDecodeError(end.reason)
-            for stage, values in _stages(file, times).items():
+            for stage, values in _without_queue(_stages(file, times)).items():
                 (steady if number > 0 else warm_up).setdefault(stage, []).extend(values)
             if number > 0:
                 windows += watch.windows
@@ -163,52 +145,37 @@ def measure_fast(
     return Measured(steady, warm_up, resources.resources(), wall_s, (run,), frames, video_s)
 
 
-def _set_up(bundle: Bundle, explainer: _OneAtATime, recording: Recording, name: str, stack: ExitStack) -> _Play:
-    camera = FileCamera(recording.open(), name)
+def _set_up(bundle: Bundle, recording: Recording, name: str, start_after_s: float, stack: ExitStack) -> _Play:
+    camera = FileCamera(recording.open(), name, start_after_s)
     stack.callback(camera.close)
     masks = bundle.contract.input.region == "mask"
     tracker = stack.enter_context(watching(masks=masks)) if recording.person else None
     stages = StageTimes.empty()
-    return _Play(camera, tracker, stages, Watch(camera, stages, bundle.contract.hop_s), explainer)
+    return _Play(camera, tracker, stages, Watch(camera, stages, bundle.contract.hop_s))
 
 
-def _play_all(plays: Sequence[_Play], bundle: Bundle, backend: Backend, nowhere: TextIO) -> None:
+def _play_all(runtime: Runtime, plays: Sequence[_Play], nowhere: TextIO) -> None:
     """Run the cameras together until each has ended.
 
     Raises:
         StanEdgeError: what went wrong with the first camera that failed.
     """
-    stop = threading.Event()
-
-    def run(number: int, play: _Play) -> None:
-        stop.wait(number * bundle.contract.hop_s / len(plays))
-        sinks = [JsonLines(nowhere, live=True), play.watch]
-        runtime = Runtime(bundle, backend, play.explainer, sinks, stop=stop, stages=play.stages)
-        try:
-            play.end = runtime.run(play.camera, play.tracker)
-        except Exception as error:  # raised again where it can be handled
-            play.error = error
-            stop.set()
-
-    threads = [threading.Thread(target=run, args=given, name=given[1].camera.name) for given in enumerate(plays)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    finally:  # Ctrl-C
-        stop.set()
-        for thread in threads:
-            thread.join()
-    for play in plays:
-        if play.error is not None:
-            raise play.error
-        if play.end is not None and play.end.failed:
-            raise SourceDecodeError(play.end.reason)
+    ends = runtime.watch(
+        [Watched(play.camera, play.tracker, [JsonLines(nowhere, live=True), play.watch], play.stages) for play in plays]
+    )
+    for play, end in zip(plays, ends, strict=True):
+        if end.failed:
+            raise SourceDecodeError(end.reason)
+        play.end = end
 
 
 def _stages(file: TimedFile, times: StageTimes) -> dict[str, list[float]]:
     return {"decode": file.decode_ms, **{name.removesuffix("_ms"): values for name, values in vars(times).items()}}
+
+
+def _without_queue(stages: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Of one camera, which never waits for another."""
+    return {stage: values for stage, values in stages.items() if stage != "queue"}
 
 
 def _by_stage(plays: Sequence[_Play], *, several: bool) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
@@ -217,9 +184,8 @@ def _by_stage(plays: Sequence[_Play], *, several: bool) -> tuple[dict[str, list[
     warm_up: dict[str, list[float]] = {}
     for play in plays:
         values = _stages(play.camera.file, play.stages)
+        values = values if several else _without_queue(values)
         warm = {stage: play.watch.warm_up.get(stage, len(values[stage])) for stage in values}
-        if several:
-            values["queue"], warm["queue"] = play.explainer.queue_ms, warm["explain"]
         for stage in values:
             warm_up.setdefault(stage, []).extend(values[stage][: warm[stage]])
             steady.setdefault(stage, []).extend(values[stage][warm[stage] :])

@@ -22,7 +22,7 @@ STAGES = {
     "queue": "wait for engine",
 }
 """What stages are called that do not speak for themselves."""
-ONE_ENGINE = "{} runtimes, one engine, no batching; their starts are spread evenly over one hop."
+ONE_ENGINE = "{} cameras, one engine, no batching; their starts are spread evenly over one hop."
 TOTALS = ("window", "event", "event_onset", "forward")
 KERNELS = 4
 

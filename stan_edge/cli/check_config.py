@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from stan_edge.errors import ConfigError, JournalDamagedError, SourceNotFoundErr
 if TYPE_CHECKING:
     from stan_edge.backends import Backend
     from stan_edge.bundle import Bundle
+    from stan_edge.cli.cameras import Seen
     from stan_edge.cli.outlets import Outlets
-    from stan_edge.configuration import Configuration
+    from stan_edge.configuration import CameraSection, Configuration
     from stan_edge.explainer import Explainer
     from stan_edge.journal.retention import Retention
-    from stan_edge.sources import Crop
 
 
 def command(
@@ -42,7 +42,9 @@ def take_defaults_from(context: typer.Context, file: Path | None) -> Path | None
         from stan_edge.configuration import read_configuration
 
         context.obj = read_configuration(file)
-        context.default_map = context.obj.options
+        several = {option.name for option in context.command.params if getattr(option, "multiple", False)}
+        given = context.obj.options
+        context.default_map = {name: [value] if name in several else value for name, value in given.items()}
     return file
 
 
@@ -57,9 +59,14 @@ class Given:
         self._context = context
         self._file: Configuration | None = context.obj if context else None
 
-    def in_file(self, parameter: str) -> bool:
-        """Whether its value is that of the file; what is said on the command line or in the environment wins."""
-        return self._source(parameter) == "DEFAULT_MAP"
+    @property
+    def cameras(self) -> Sequence[CameraSection]:
+        """Every [[camera]] of the file."""
+        return self._file.cameras if self._file else ()
+
+    def in_file(self, *parameters: str) -> bool:
+        """Whether one's value is that of the file; what is said on the command line or in the environment wins."""
+        return any(self._source(parameter) == "DEFAULT_MAP" for parameter in parameters)
 
     @contextmanager
     def blamed_for(self, *parameters: str) -> Iterator[None]:
@@ -71,8 +78,18 @@ class Given:
             parameter = self._meant(message, parameters)
             if self._file is None or parameter is None:
                 raise
-            without_option = re.sub(r"^--[a-z-]+:? ", "", message)
-            raise type(error)(f"{self._file.where(parameter)}: {without_option}") from error
+            raise type(error)(f"{self._file.where(parameter)}: {_without_option(message)}") from error
+
+    @contextmanager
+    def blamed_for_camera(self, number: int, field: str) -> Iterator[None]:
+        """Errors that a field of a [[camera]] causes name its place; what the command line says of all cameras is not
+        the file's fault."""
+        try:
+            yield
+        except StanEdgeError as error:
+            if self._file is None or (field not in self.cameras[number].model_fields_set and self._given(field)):
+                raise
+            raise type(error)(f"{self._file.where_in_camera(number, field)}: {_without_option(str(error))}") from error
 
     def _meant(self, message: str, parameters: tuple[str, ...]) -> str | None:
         """The option that a message is about, where the file gives it: the first that is named, or any of them."""
@@ -96,33 +113,41 @@ class Given:
         return its[0] if its else None
 
 
+def _without_option(message: str) -> str:
+    return re.sub(r"^--[a-z-]+:? ", "", message)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run would do; nothing is open yet."""
 
-    source: str
-    crop: Crop | None
-    wait: bool
-    person: bool
+    cameras: Sequence[Seen]
     bundle: Bundle
     hop_s: float
     journal: Path | None
     retention: Retention
     outlets: Outlets
 
+    def check_camera(self, camera: Seen) -> None:
+        """Look whether its recording is there. A camera may come later.
+
+        Raises:
+            SourceNotFoundError: it is not.
+        """
+        from stan_edge.sources import is_camera
+
+        if not is_camera(camera.spec) and not Path(camera.spec).exists():
+            raise SourceNotFoundError(f"There is no {camera.spec}; give a camera, a video or a folder of pictures.")
+
     def check_places(self) -> None:
         """Look at files and folders, changing nothing.
 
         Raises:
-            SourceNotFoundError: the recording is not there. A camera may come later.
             ConfigError: the journal or the outbox cannot be written.
             JournalError: somebody else's database is where the journal would be, or a newer one.
         """
         from stan_edge.journal.schema import FILE, check_file
-        from stan_edge.sources import is_camera
 
-        if not is_camera(self.source) and not Path(self.source).exists():
-            raise SourceNotFoundError(f"There is no {self.source}; give a camera, a video or a folder of pictures.")
         # a journal makes the last part of its path, an outbox all of it
         for option, folder, made in (("--journal", self.journal, 1), ("--outbox", self.outlets.outbox, None)):
             if folder and not _can_be_written(folder, made):
@@ -136,10 +161,7 @@ class Plan:
     def told(self, engine: Backend, explainer: Explainer) -> str:
         """The same for people, without passwords."""
         contract, outlets = self.bundle.contract, self.outlets
-        part = f", part {self.crop}" if self.crop else ""
         lines = {
-            "camera": f"{self._camera()}{part}; {'waited for' if self.wait else 'must be there at the start'}",
-            "person": "found by MediaPipe" if self.person else "not looked for, the whole picture is taken",
             "model": f"{contract.name}: {', '.join(contract.classes)}",
             "method": f"{explainer.method}, every {self.hop_s:g} s",
             "engine": f"{engine.name} {engine.precision} on {engine.device}; scores are those of the model",
@@ -156,13 +178,19 @@ class Plan:
             lines["outbox"] = f"{outlets.outbox}"
         if outlets.http:
             lines["http"] = f"{outlets.http.host}:{outlets.http.port}"
-        return "\n".join(f"{name:8} {text}" for name, text in lines.items())
+        of_cameras = [line for camera in self.cameras for line in _told_of(camera)]
+        return "\n".join(f"{name:8} {text}" for name, text in [*of_cameras, *lines.items()])
 
-    def _camera(self) -> str:
-        from stan_edge.sources import camera_name
 
-        missing = self.source.startswith("/dev/") and not Path(self.source).exists()
-        return camera_name(self.source) + (" (not there now)" if missing else "")
+def _told_of(camera: Seen) -> Iterator[tuple[str, str]]:
+    from stan_edge.sources import camera_name
+
+    address = camera_name(camera.spec)
+    named = address if camera.name == address else f"{camera.name}: {address}"
+    missing = " (not there now)" if camera.spec.startswith("/dev/") and not Path(camera.spec).exists() else ""
+    part = f", part {camera.crop}" if camera.crop else ""
+    yield "camera", f"{named}{missing}{part}; {'waited for' if camera.wait else 'must be there at the start'}"
+    yield "person", "found by MediaPipe" if camera.person else "not looked for, the whole picture is taken"
 
 
 def _can_be_written(folder: Path, made: int | None) -> bool:

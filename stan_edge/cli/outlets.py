@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,47 +130,66 @@ class Outlets:
             None if http is None else _listening(http),
         )
 
-    def open(self, camera: str, contract: Contract, hop_s: float) -> list[Sink]:
-        """Open everything for one camera; systemd, too, where the process is its service.
+    def open(self, cameras: Sequence[str], contract: Contract, hop_s: float, stack: ExitStack) -> list[list[Sink]]:
+        """Open everything for each camera; systemd, too, where the process is its service.
+
+        Args:
+            stack: closes what is the whole run's.
 
         Raises:
             ConfigError: an address cannot be listened on, or the outbox cannot be used.
         """
-        from stan_edge.sinks.systemd import Systemd
+        from stan_edge.sinks.systemd import Service, Systemd
 
-        systemd = Systemd.from_environment()
-        sinks: list[Sink] = [systemd] if systemd else []
-        couriers: list[Courier] = []
+        service = Service.from_environment()
+        sinks: list[list[Sink]] = [[Systemd(service, camera)] if service else [] for camera in cameras]
+        couriers: list[list[Courier]] = [[] for _ in cameras]
         try:
+            for camera, its in zip(cameras, couriers, strict=True):
+                self._open_couriers(camera, contract, its)
             if self.http:
-                from stan_edge.sinks.health import Health
-                from stan_edge.sinks.http_server import HttpServer
-                from stan_edge.sinks.metrics import Metrics
-
-                health = Health()
-                metrics = Metrics(camera, hop_s, health, couriers)
-                sinks += [health, metrics, HttpServer(self.http, health, metrics.registry)]
-            if self.broker:
-                from stan_edge.sinks.mqtt import Mqtt
-
-                sink = Mqtt(
-                    self.broker,
-                    camera,
-                    contract.alarms,
-                    self._outbox("mqtt", camera),
-                    window_every_s=self.window_every_s,
-                    home_assistant=self.home_assistant,
-                )
-                couriers.append(sink)
-            if self.hook:
-                from stan_edge.sinks.webhook import Webhook
-
-                couriers.append(Webhook(self.hook, self._outbox("webhook", camera)))
+                self._open_http(self.http, cameras, hop_s, couriers, sinks, stack)
         except BaseException:
-            for opened in [*sinks, *couriers]:
+            for opened in chain(*sinks, *couriers):
                 opened.discard()
             raise
-        return [*sinks, *couriers]
+        return [[*own, *its] for own, its in zip(sinks, couriers, strict=True)]
+
+    def _open_couriers(self, camera: str, contract: Contract, couriers: list[Courier]) -> None:
+        if self.broker:
+            from stan_edge.sinks.mqtt import Mqtt
+
+            sink = Mqtt(
+                self.broker,
+                camera,
+                contract.alarms,
+                self._outbox("mqtt", camera),
+                window_every_s=self.window_every_s,
+                home_assistant=self.home_assistant,
+            )
+            couriers.append(sink)
+        if self.hook:
+            from stan_edge.sinks.webhook import Webhook
+
+            couriers.append(Webhook(self.hook, self._outbox("webhook", camera)))
+
+    @staticmethod
+    def _open_http(
+        at: Listening,
+        cameras: Sequence[str],
+        hop_s: float,
+        couriers: Sequence[Sequence[Courier]],
+        sinks: Sequence[list[Sink]],
+        stack: ExitStack,
+    ) -> None:
+        from stan_edge.sinks.health import Health
+        from stan_edge.sinks.http_server import HttpServer
+        from stan_edge.sinks.metrics import Families, Metrics
+
+        families, healths = Families(), [Health(camera) for camera in cameras]
+        for camera, health, telling, its in zip(cameras, healths, couriers, sinks, strict=True):
+            its += [health, Metrics(camera, hop_s, health, telling, families)]
+        stack.callback(HttpServer(at, healths, families.registry).close)
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
         from stan_edge.names import plain_name

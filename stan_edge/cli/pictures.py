@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stan_edge.cli.options import choice
+from stan_edge.errors import ConfigError
 from stan_edge.evidence.keep import LONGEST_AROUND_S, Keep
 from stan_edge.privacy import LEVELS, Privacy
 
@@ -20,9 +22,14 @@ if TYPE_CHECKING:
 
 PANEL = "Pictures (none leaves memory otherwise)"
 
-SaveVideo = Annotated[Path | None, typer.Option("--save-video", rich_help_panel=PANEL, help="Annotated video (.mp4).")]
+SaveVideo = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-video", rich_help_panel=PANEL, help="Annotated video (.mp4); of several cameras NAME-CAMERA.mp4."
+    ),
+]
 SaveTimeline = Annotated[
-    Path | None, typer.Option("--save-timeline", rich_help_panel=PANEL, help="Timeline picture (.png).")
+    Path | None, typer.Option("--save-timeline", rich_help_panel=PANEL, help="Timeline picture (.png); likewise.")
 ]
 DisplayHere = Annotated[
     bool, typer.Option("--display", rich_help_panel=PANEL, help="Show it on this machine's screen; q quits.")
@@ -91,8 +98,32 @@ class Pictures:
         level = cast(Privacy, choice("--privacy", default if privacy is None else privacy, *LEVELS))
         return cls(save_video, save_timeline, display, evidence, evidence_s, level)
 
-    def open(self, bundle: Bundle, method: Method, keep: Keep, stop: threading.Event) -> list[Sink]:
+    def check(self, cameras: Sequence[tuple[str, str]]) -> None:
+        """Look whether they go together with these cameras.
+
+        Args:
+            cameras: name and source of each.
+
+        Raises:
+            ConfigError: a recording would be overwritten, or there is more to show than a display window can.
+        """
+        several = len(cameras) > 1
+        if self.display and several:
+            raise ConfigError(
+                f"--display: shows one camera, and these are {len(cameras)}; use --save-video, or run each."
+            )
+        for name, spec in cameras:
+            video = self.save_video and _of(self.save_video, name, several=several)
+            if video and video.exists() and Path(spec).exists() and video.samefile(spec):
+                raise ConfigError(f"--save-video {video}: is the recording itself; give another name.")
+
+    def open(
+        self, camera: str, bundle: Bundle, method: Method, keep: Keep, stop: threading.Event, *, several: bool
+    ) -> list[Sink]:
         """Open everything for one camera.
+
+        Args:
+            several: there are others, so that its name is in those of its files.
 
         Raises:
             ConfigError: a file or folder cannot be written, or there is no screen.
@@ -102,11 +133,11 @@ class Pictures:
         if self.save_video:
             from stan_edge.sinks.overlay import OverlayVideo
 
-            sinks.append(OverlayVideo(self.save_video, contract, method))
+            sinks.append(OverlayVideo(_of(self.save_video, camera, several=several), contract, method))
         if self.save_timeline:
             from stan_edge.sinks.timeline_picture import TimelinePicture
 
-            sinks.append(TimelinePicture(self.save_timeline, contract, method))
+            sinks.append(TimelinePicture(_of(self.save_timeline, camera, several=several), contract, method))
         if self.display:
             from stan_edge.sinks.display import Display
 
@@ -117,3 +148,10 @@ class Pictures:
             around_s = self.evidence_s
             sinks.append(Evidence(self.evidence, bundle, method, self.privacy, around_s=around_s, keep=keep))
         return sinks
+
+
+def _of(path: Path, camera: str, *, several: bool) -> Path:
+    """The file of one camera."""
+    from stan_edge.names import plain_name
+
+    return path.with_name(f"{path.stem}-{plain_name(camera)}{path.suffix}") if several else path

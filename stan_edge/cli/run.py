@@ -1,4 +1,4 @@
-"""`stan-edge run`: watch a camera or a video."""
+"""`stan-edge run`: watch cameras or videos."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stan_edge.cli.cameras import Asked
 from stan_edge.cli.check_config import Given, Plan, take_defaults_from
 from stan_edge.cli.options import (
     AllowFallback,
@@ -23,7 +25,6 @@ from stan_edge.cli.options import (
     Person,
     Precision,
     Threads,
-    secret_in,
 )
 from stan_edge.cli.outlets import (
     PARAMETERS as OUTLETS,
@@ -51,7 +52,6 @@ from stan_edge.cli.pictures import (
     SaveTimeline,
     SaveVideo,
 )
-from stan_edge.errors import ConfigError
 from stan_edge.evidence.keep import Keep
 from stan_edge.journal.retention import Retention
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from stan_edge.contract import Contract, Method
     from stan_edge.explainer import Explainer
     from stan_edge.sinks import Sink
-    from stan_edge.sources import Feed, Source
+    from stan_edge.sources import Feed
 
 FAILED = 1
 
@@ -71,10 +71,15 @@ def command(
         str | None,
         typer.Argument(help="Video file, folder of pictures, camera number, device path, URL or gst:PIPELINE."),
     ] = None,
-    camera: Annotated[str | None, typer.Option("--camera", help="The same as an option: --camera 0.")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option("--camera", help="The same as an option: --camera 0; repeat it for more.")
+    ] = None,
     camera_file: Annotated[
-        Path | None,
-        typer.Option("--camera-file", help="File that holds the camera's address, because it holds a password."),
+        list[Path] | None,
+        typer.Option("--camera-file", help="File that holds a camera's address, because it holds a password."),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="What a camera is called in records; one for each, in order.")
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="The clip that ships inside (drawn, not filmed).")] = False,
     model: Model = None,
@@ -139,15 +144,14 @@ def command(
     ] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # a program calls without one
 ) -> None:
-    """Watch a camera or a video: what is happening, and which frames say so."""
+    """Watch a camera or a video, or several: what is happening, and which frames say so."""
     given = Given(context)
-    with given.blamed_for("camera", "camera_file"):
-        spec = _one_source(given, source, camera, camera_file, demo=demo)
-    if save_video and save_video.exists() and Path(spec).exists() and save_video.samefile(spec):
-        raise ConfigError(f"--save-video {save_video}: is the recording itself; give another name.")
+    asked_for = Asked(source, camera or (), camera_file or (), name or (), crop, wait, person, demo)
+    cameras = asked_for.seen(given)
     pictures = Pictures.parse(
         save_video, save_timeline, display=display, evidence=evidence, evidence_s=evidence_s, privacy=privacy
     )
+    pictures.check([(camera.name, camera.spec) for camera in cameras])
     with given.blamed_for(*OUTLETS):
         outlets = Outlets.parse(
             mqtt=mqtt,
@@ -163,64 +167,66 @@ def command(
 
     from stan_edge.bundle import open_bundle, shipped_bundle
     from stan_edge.journal.writer import Journal
+    from stan_edge.ladder import load_rungs
     from stan_edge.pose import watching
-    from stan_edge.runtime import Runtime
-    from stan_edge.sources import Crop, Reconnecting, camera_name, is_camera, open_source
+    from stan_edge.runtime import Runtime, Watched
+    from stan_edge.sinks.failures import Failures
 
     with given.blamed_for("model"):
         bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen, asked, hop_s = _meant(given, bundle, method, explain_class, hop_s)
-    with given.blamed_for("crop"):
-        cropped = Crop.parse(crop) if crop else None
     retention = Retention(journal_days, journal_mb)
+    masks = contract.input.region == "mask" or pictures.privacy == "silhouette"
 
     def started() -> tuple[Backend, Explainer]:
         with given.blamed_for("backend", "precision"):
             return _start(bundle, chosen, backend, precision, threads=threads, allow_fallback=allow_fallback)
 
     if check:
-        plan = Plan(spec, cropped, wait, person, bundle, hop_s, journal, retention, outlets)
-        with given.blamed_for("camera", "camera_file", "journal", "outbox"):
+        plan = Plan(cameras, bundle, hop_s, journal, retention, outlets)
+        for number, its in enumerate(cameras):
+            with _blamed_for_source(given, number):
+                plan.check_camera(its)
+        with given.blamed_for("journal", "outbox"):
             plan.check_places()
-        with watching(masks=contract.input.region == "mask") if person else nullcontext():
+        with watching(masks=masks) if any(its.person for its in cameras) else nullcontext():
             print(plan.told(*started()))
         return
     stop = threading.Event()
-    sinks = pictures.open(bundle, chosen, Keep(evidence_days, evidence_mb), stop)
+    keep = Keep(evidence_days, evidence_mb)
     with ExitStack() as stack:
-
-        def opened() -> Source:
-            return open_source(spec, crop=cropped, realtime=realtime, fps=fps)
-
+        sinks = [pictures.open(its.name, bundle, chosen, keep, stop, several=len(cameras) > 1) for its in cameras]
         # a wrong name is said before anything starts; a camera comes last, because unread it piles up old frames
-        live = is_camera(spec)
-        seen: Feed = Reconnecting(camera_name(spec), opened, wait=wait, crop=cropped) if live else opened()
-        stack.enter_context(closing(seen))
+        feeds = [stack.enter_context(closing(its.open(realtime=realtime, fps=fps))) for its in cameras]
         with given.blamed_for("journal"):
             kept = stack.enter_context(closing(Journal(journal, retention))) if journal else None
         _stop_on_signals(stop)
         engine, explainer = started()
-        masks = contract.input.region == "mask" or pictures.privacy == "silhouette"
-        tracker = stack.enter_context(watching(masks=masks)) if person else None
-        sinks.append(_text_sink(contract, chosen, json_lines=json_lines, live=seen.live))
+        live = any(feed.live for feed in feeds)
+        rungs = load_rungs(bundle, engine, explainer) if live else ()
+        trackers = [stack.enter_context(watching(masks=masks)) if its.person else None for its in cameras]
+        texts = _text_sinks(contract, chosen, feeds, json_lines=json_lines)
         with given.blamed_for(*OUTLETS):
-            sinks += outlets.open(seen.name, contract, hop_s)
+            others = outlets.open([feed.name for feed in feeds], contract, hop_s, stack)
         runtime = Runtime(
             bundle,
             engine,
             explainer,
-            sinks,
             hop_s=hop_s,
             asked=asked,
             journal=kept,
             privacy=pictures.privacy,
             stop=stop,
+            rungs=rungs,
         )
-        end = runtime.run(seen, tracker)
-    if end.failed:
-        print(f"stan-edge: {end.reason}", file=sys.stderr)
-    _leave(FAILED if end.failed else 0)
+        ends = runtime.watch(
+            [
+                Watched(feed, tracker, [*its, text, Failures(), *telling])
+                for feed, tracker, its, text, telling in zip(feeds, trackers, sinks, texts, others, strict=True)
+            ]
+        )
+    _leave(FAILED if any(end.failed for end in ends) else 0)
 
 
 def _leave(code: int) -> None:
@@ -249,23 +255,10 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _one_source(given: Given, source: str | None, camera: str | None, camera_file: Path | None, *, demo: bool) -> str:
-    from stan_edge.sources import demo_clip
-    from stan_edge.sources.address import is_pipeline, parse_address
-
-    named = {"source": source, "camera": camera, "camera_file": camera_file, "demo": demo_clip() if demo else None}
-    everywhere = {name: where for name, where in named.items() if where is not None}
-    said = {name: where for name, where in everywhere.items() if not given.in_file(name)} or everywhere
-    if len(said) != 1:
-        raise ConfigError(
-            "Give one of: a video file, --camera NUMBER|DEVICE|URL, --camera-file FILE, --demo, "
-            "or a configuration with one of camera.source and camera.source_file."
-        )
-    ((name, where),) = said.items()
-    spec = secret_in("--camera-file", Path(where)) if name == "camera_file" else str(where)
-    if "://" in spec and not is_pipeline(spec):
-        parse_address(spec)
-    return spec
+def _blamed_for_source(given: Given, number: int) -> AbstractContextManager[None]:
+    if given.cameras:
+        return given.blamed_for_camera(number, "source")
+    return given.blamed_for("camera", "camera_file")
 
 
 def _meant(
@@ -297,13 +290,14 @@ def _start(
     return engine, explainer
 
 
-def _text_sink(contract: Contract, method: Method, *, json_lines: bool, live: bool) -> Sink:
+def _text_sinks(contract: Contract, method: Method, feeds: Sequence[Feed], *, json_lines: bool) -> list[Sink]:
     if json_lines:
         from stan_edge.sinks.json_lines import JsonLines
 
-        return JsonLines(sys.stdout, live=live)
+        return [JsonLines(sys.stdout, live=feed.live) for feed in feeds]
     from rich.console import Console
 
-    from stan_edge.sinks.console import ConsoleView
+    from stan_edge.sinks.console import ConsoleView, Screen
 
-    return ConsoleView(Console(), contract, method)
+    screen = Screen(Console(), several=len(feeds) > 1)
+    return [ConsoleView(screen, contract, method) for _ in feeds]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,9 @@ def write_pack(
     (folder / RECORDS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (folder / CONTRACT).write_bytes(contract_file)
     explained = [seen for seen in case.windows if seen.look and seen.result.explained == case.event.label]
+    by = Counter(seen.result.method for seen in explained).most_common(1)
+    # a machine that was too slow has changed the method on the way, and maps of two methods differ in size
+    explained = [seen for seen in explained if seen.result.method == by[0][0]]
     _write_maps(folder / MAPS, explained)
     _write_pictures(folder, case, explained, contract, method)
     fps = _write_clip(folder / CLIP, case.shots)
@@ -111,7 +115,7 @@ def _write_pictures(folder: Path, case: Case, explained: Sequence[Seen], contrac
         (folder / f"frame-{frame.index:06d}.jpg").write_bytes(shot.jpeg)
         seen, k = looks.get(frame.index, (None, 0))
         if seen is not None and seen.look is not None:
-            size_px, cell_px = contract.input.size_px, contract.methods[method].cell_px
+            size_px, cell_px = contract.input.size_px, contract.methods[seen.result.method or method].cell_px
             heat = focus(seen.look.map)[k]
             square = heated(seen.look.square, heat.shape[-1], cell_px, size_px)
             picture = add_heat(shot.picture(), shot.scale, heat, square, 1.0)

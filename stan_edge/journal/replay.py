@@ -15,7 +15,8 @@ from stan_edge.records import Record
 from stan_edge.sinks import Sink
 from stan_edge.sources import Frame, Source
 
-_NOT_COMPARED = {"latency_ms", "id", "camera"}
+_NOT_COMPARED = {"latency_ms", "id", "camera", "method", "labelled"}
+"""The last two are new, and the same in every run of a recording."""
 
 
 @dataclass(frozen=True)

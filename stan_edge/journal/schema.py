@@ -62,7 +62,7 @@ class Head:
     """Wall-clock time, since 1970 in UTC."""
     camera: str
     kind: str
-    """start, window, event, end, or journal."""
+    """start, status, load, window, event, end, or journal."""
     event: str | None
     phase: str | None
     exported_ms: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from rich.bar import Bar
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stan_edge.contract import Contract, Method
-from stan_edge.records import End, Event, Record, Start, Status, WindowResult
+from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.timeline import TimelineFrame
 
@@ -20,71 +21,101 @@ SHOWN_FRAMES = 60
 SHOWN_EVENTS = 6
 
 
-class ConsoleView(Sink):
-    """On a terminal a view that is redrawn in place; piped, a line per event and a summary."""
+class Screen:
+    """One console for all cameras of a run: on a terminal their views below each other, redrawn in place.
 
-    def __init__(self, console: Console, contract: Contract, method: Method) -> None:
-        self._console = console
+    Args:
+        several: there is more than one camera: every line says which it is of.
+    """
+
+    def __init__(self, console: Console, *, several: bool = False) -> None:
+        self.console = console
+        self.several = several
+        self._views: list[ConsoleView] = []
+        self._lock = threading.Lock()
+        self._live = Live(console=console, refresh_per_second=10, get_renderable=self._draw, transient=True)
+
+    def show(self, view: ConsoleView) -> None:
+        """A camera begins."""
+        with self._lock:
+            self._views.append(view)
+            if self.console.is_terminal and not self._live.is_started:
+                self._live.start()
+
+    def leave(self, view: ConsoleView) -> None:
+        """A camera has ended."""
+        with self._lock:
+            self._views = [other for other in self._views if other is not view]
+            if not self._views:
+                self._live.stop()
+
+    def say(self, camera: str, text: Text) -> None:
+        """A line that stays."""
+        self._live.console.print(
+            Text.assemble((f"{camera}  ", "bold"), text) if self.several else text, highlight=False
+        )
+
+    def _draw(self) -> Group:
+        return Group(*(part for view in list(self._views) for part in view.draw()))
+
+
+class ConsoleView(Sink):
+    """One camera. Piped, a line per event and a summary.
+
+    Args:
+        screen: where the cameras of a run are shown; a console is one camera's own.
+    """
+
+    def __init__(self, screen: Screen | Console, contract: Contract, method: Method) -> None:
+        self._screen = screen if isinstance(screen, Screen) else Screen(screen)
         self._contract = contract
         self._thresholds = contract.methods[method].thresholds
+        self._camera = ""
         self._start: Start | None = None
         self._window: WindowResult | None = None
         self._status: Status | None = None
+        self._load: Load | None = None
         self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)
         self._events: deque[Event] = deque(maxlen=SHOWN_EVENTS)
-        self._live = Live(console=console, refresh_per_second=10, get_renderable=self._draw, transient=True)
 
     def record(self, record: Record) -> None:
         match record:
             case Start():
-                self._start = record
-                if self._console.is_terminal:
-                    self._live.start()
-                else:
-                    self._console.print(self._headline(record), highlight=False)
+                self._start, self._camera = record, record.camera
+                self._screen.show(self)
+                if not self._screen.console.is_terminal:
+                    self._screen.console.print(self._headline(record), highlight=False)
             case Status():
                 self._status = record
-                self._live.console.print(_status_line(record), highlight=False)
+                self._screen.say(self._camera, _status_line(record))
+            case Load():
+                self._load = record
+                self._screen.say(self._camera, _load_line(record))
             case WindowResult():
                 self._window = record
             case Event():
                 self._note(record)
             case End():
-                self._live.stop()
-                self._console.print(self._summary(record), highlight=False)
+                self._screen.leave(self)
+                self._screen.say(self._camera, self._summary(record))
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         for frame in frames:
             self._importance.append((frame.importance or 0.0, frame.is_important(self._thresholds)))
 
     def close(self) -> None:
-        self._live.stop()
+        self._screen.leave(self)
 
     def discard(self) -> None:
-        self._live.stop()
+        self._screen.leave(self)
 
-    def _note(self, event: Event) -> None:
-        known = [i for i, other in enumerate(self._events) if other.event == event.event]
-        if known:
-            self._events[known[0]] = event
-        else:
-            self._events.append(event)
-        if event.phase == "end" or (event.phase == "start" and not self._console.is_terminal):
-            self._live.console.print(_event_line(event), highlight=False)
-
-    def _headline(self, start: Start) -> Text:
-        text = Text.assemble((start.camera, "bold"), f"  {start.model} on {start.backend} {start.precision}, ")
-        text.append(f"{start.method}, {start.view} view")
-        if start.fallback:
-            text.append("  FALLBACK: not the backend that was asked for", "bold yellow")
-        if not start.calibrated:
-            text.append("  not calibrated: importance is relative within each window", "yellow")
-        return text
-
-    def _draw(self) -> Group:
+    def draw(self) -> list[Text | Table]:
+        """What is shown of this camera now."""
         parts: list[Text | Table] = []
         if self._start:
             parts.append(self._headline(self._start))
+        if self._load and self._load.level != "full":
+            parts.append(_load_line(self._load))
         if self._status and self._status.state != "online":
             parts.append(_status_line(self._status))
         elif self._window:
@@ -94,7 +125,25 @@ class ConsoleView(Sink):
             bar.append(BLOCKS[min(int(value * 8 + 0.5), 8)], "bold red" if important else "cyan")
         parts.append(bar)
         parts += [_event_line(event) for event in list(self._events) if event.phase != "end"]
-        return Group(*parts)
+        return parts
+
+    def _note(self, event: Event) -> None:
+        known = [i for i, other in enumerate(self._events) if other.event == event.event]
+        if known:
+            self._events[known[0]] = event
+        else:
+            self._events.append(event)
+        if event.phase == "end" or (event.phase == "start" and not self._screen.console.is_terminal):
+            self._screen.say(self._camera, _event_line(event))
+
+    def _headline(self, start: Start) -> Text:
+        text = Text.assemble((start.camera, "bold"), f"  {start.model} on {start.backend} {start.precision}, ")
+        text.append(f"{start.method}, {start.view} view")
+        if start.fallback:
+            text.append("  FALLBACK: not the backend that was asked for", "bold yellow")
+        if not start.calibrated:
+            text.append("  not calibrated: importance is relative within each window", "yellow")
+        return text
 
     def _state(self, window: WindowResult) -> Text:
         head = f"{window.t_end_s:7.1f} s  person {window.person:8s} {window.latency_ms:5.0f} ms  "
@@ -112,8 +161,8 @@ class ConsoleView(Sink):
 
     def _summary(self, end: End) -> Text:
         counts = end.windows
-        text = Text(f"{end.frames} frames, {counts.done} of {counts.due} windows explained")
-        for what, number in (("invalid", counts.invalid), ("shed", counts.shed)):
+        text = Text(f"{end.frames} frames, {counts.done - counts.labelled} of {counts.due} windows explained")
+        for what, number in (("only labelled", counts.labelled), ("invalid", counts.invalid), ("shed", counts.shed)):
             if number:
                 text.append(f", {number} {what}", "yellow")
         for cause, number in end.dropped.items():
@@ -127,6 +176,20 @@ def _status_line(status: Status) -> Text:
         f"{status.t_s:7.1f} s  camera {status.state}{attempts}", "green" if status.state == "online" else "yellow"
     )
     return text.append(f": {status.reason}" if status.reason else "")
+
+
+_DONE = {
+    "full": "every window is explained by {}",
+    "cheap": "every window is explained by {}",
+    "alternate": "every second window is explained by {}",
+    "labels": "windows are only labelled",
+    "fewer": "every second window is left out",
+}
+
+
+def _load_line(load: Load) -> Text:
+    text = f"{load.t_s:7.1f} s  {load.reason}: {_DONE[load.level].format(load.method)}"
+    return Text(text, "green" if load.level == "full" else "yellow")
 
 
 def _event_line(event: Event) -> Text:

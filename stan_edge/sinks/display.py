@@ -13,7 +13,7 @@ from stan_edge.drawing import scale_to
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
 from stan_edge.person import Region
-from stan_edge.records import WindowResult
+from stan_edge.records import Record, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.sinks.overlay import WIDTH_PX, Annotator
 from stan_edge.sources import Frame
@@ -46,6 +46,9 @@ class Display(Sink):
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         self._annotator.window(window, result, square, explanation)
+
+    def record(self, record: Record) -> None:
+        self._annotator.record(record)
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self._annotator.timeline(frames)

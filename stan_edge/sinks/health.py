@@ -1,9 +1,9 @@
-"""Is the loop alive, and does it see? For those who restart or route around it."""
+"""Are the cameras' loops alive, and do they see? For those who restart or route around them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stan_edge.person import Region
 from stan_edge.records import End, Record, Start
@@ -16,12 +16,13 @@ READY_S = 10.0
 
 
 class Health(Sink):
-    """Notes when the loop turned and when a frame came."""
+    """Notes when the loop of a camera turned and when a frame came."""
 
-    def __init__(self) -> None:
+    def __init__(self, camera: str = "camera") -> None:
+        self.camera = camera
         self._turned_s = time.monotonic()
         self._frame_s: float | None = None
-        self._running = False
+        self._running = self._ended = False
 
     @property
     def loop_age_s(self) -> float:
@@ -35,8 +36,8 @@ class Health(Sink):
 
     @property
     def live(self) -> bool:
-        """The loop turned lately."""
-        return self.loop_age_s <= LIVE_S
+        """The loop turned lately, or need not turn any more."""
+        return self._ended or self.loop_age_s <= LIVE_S
 
     @property
     def ready(self) -> bool:
@@ -52,4 +53,27 @@ class Health(Sink):
 
     def record(self, record: Record) -> None:
         if isinstance(record, Start | End):
-            self._running = isinstance(record, Start)
+            self._running, self._ended = isinstance(record, Start), isinstance(record, End)
+
+
+class WholeHealth:
+    """That of all cameras: as bad as the worst of them. Answers with a verdict and what is told of it."""
+
+    def __init__(self, cameras: Sequence[Health]) -> None:
+        self._cameras = cameras
+
+    def live(self) -> tuple[bool, dict[str, object]]:
+        """Every loop turns."""
+        worst_s = max(camera.loop_age_s for camera in self._cameras)
+        return self._told([camera.camera for camera in self._cameras if not camera.live], loop_age_s=round(worst_s, 3))
+
+    def ready(self) -> tuple[bool, dict[str, object]]:
+        """Every camera sees."""
+        ages_s = [camera.frame_age_s for camera in self._cameras]
+        known_s = [age_s for age_s in ages_s if age_s is not None]
+        worst_s = round(max(known_s), 3) if len(known_s) == len(ages_s) else None
+        return self._told([camera.camera for camera in self._cameras if not camera.ready], frame_age_s=worst_s)
+
+    def _told(self, bad: list[str], **ages_s: float | None) -> tuple[bool, dict[str, object]]:
+        which = {"bad": bad} if bad and len(self._cameras) > 1 else {}
+        return not bad, {"ok": not bad, **ages_s, **which}

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 
 from stan_edge.errors import ConfigError
 from stan_edge.sinks import Sink
-from stan_edge.sinks.health import Health
+from stan_edge.sinks.health import Health, WholeHealth
 
 DEFAULT_HOST = "127.0.0.1"
 PATIENCE_S = 5.0
@@ -47,15 +48,15 @@ class Listening:
 
 
 class HttpServer(Sink):
-    """Answers in threads of its own, until it is closed.
+    """Answers for all cameras, in threads of its own, until it is closed.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
 
-    def __init__(self, at: Listening, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(self, at: Listening, health: Sequence[Health], registry: CollectorRegistry) -> None:
         try:
-            self._server = _Server(at, health, registry)
+            self._server = _Server(at, WholeHealth(health), registry)
         except (OSError, UnicodeError) as error:
             raise ConfigError(
                 f"--http {at.host}:{at.port}: cannot be listened on ({error}); choose another address."
@@ -77,7 +78,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = MOST_CLIENTS
 
-    def __init__(self, at: Listening, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(self, at: Listening, health: WholeHealth, registry: CollectorRegistry) -> None:
         self.health = health
         self.registry = registry
         self.address_family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
@@ -115,9 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, encode(self.server.registry), content_type)
         elif path == "/health/live":
-            self._verdict(self.server.health.live, loop_age_s=self.server.health.loop_age_s)
+            self._verdict(*self.server.health.live())
         elif path == "/health/ready":
-            self._verdict(self.server.health.ready, frame_age_s=self.server.health.frame_age_s)
+            self._verdict(*self.server.health.ready())
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /health/live, /health/ready\n", "text/plain; charset=utf-8")
 
@@ -127,8 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """A line for each scrape would fill the log."""
 
-    def _verdict(self, good: bool, **ages_s: float | None) -> None:
-        told = {"ok": good} | {name: None if age is None else round(age, 3) for name, age in ages_s.items()}
+    def _verdict(self, good: bool, told: Mapping[str, object]) -> None:
         status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, json.dumps(told).encode() + b"\n", "application/json")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TextIO
 
 from stan_edge.records import Record, Start, time_of_day, to_line
 from stan_edge.sinks import Sink
+
+_writing = threading.Lock()
+"""Cameras share stdout, and each has a thread."""
 
 
 class JsonLines(Sink):
@@ -24,4 +28,6 @@ class JsonLines(Sink):
         at = time_of_day() if self._live else None
         if isinstance(record, Start):
             self._fallback = record.fallback
-        print(to_line(record, at, fallback=self._fallback), file=self._out, flush=True)
+        line = to_line(record, at, fallback=self._fallback)
+        with _writing:
+            print(line, file=self._out, flush=True)

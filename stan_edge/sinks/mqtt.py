@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stan_edge.names import plain_name
-from stan_edge.records import End, Event, Record, Start, Status, WindowResult, to_line
+from stan_edge.records import End, Event, Level, Load, Record, Start, Status, WindowResult, to_line
 from stan_edge.say import Say, say
 from stan_edge.sinks.broker import Broker
 from stan_edge.sinks.event_courier import EventCourier
@@ -39,7 +39,7 @@ class Mqtt(EventCourier):
 
     - `event`: every phase of every event, in order, QoS 1; the next one goes when the broker has the one before.
       A repetition after an outage has the same `id` and `sequence`.
-    - `state`: what is the case, retained: label, probability, alarms that are on.
+    - `state`: what is the case, retained: label, probability, alarms that are on, what is left out to stay on time.
     - `availability`: `online` or `offline`, retained; the broker itself says `offline` when the connection breaks.
     - `window`: verdicts, thinned out, not kept for a broker that is away.
 
@@ -71,6 +71,7 @@ class Mqtt(EventCourier):
         self._alarms: dict[str, Literal["ON", "OFF"]] = dict.fromkeys(alarms, "OFF")
         self._start: Start | None = None
         self._end: End | None = None
+        self._load: Level = "full"
         self._window: tuple[WindowResult, str] | None = None
         self._state_told_s = self._window_told_s = self._refreshed_s = -REFRESH_S
         self._told: tuple[object, ...] = ()
@@ -102,6 +103,9 @@ class Mqtt(EventCourier):
                 self._available = "online" if record.state == "online" else "offline"
                 if self._connected:
                     self._tell("availability", self._available)
+            case Load():
+                self._load = record.level
+                self._tell_state(at_once=True)
             case End():
                 self._end = record
                 self._tell_state(at_once=True)
@@ -221,6 +225,7 @@ class Mqtt(EventCourier):
             "probability": round(window.probability, 4) if window and window.probability is not None else None,
             "person": window.person if window else None,
             "alarms": self._alarms,
+            "load": self._load,
             "ended": self._end.reason if self._end else None,
         }
         self._tell("state", json.dumps(state))

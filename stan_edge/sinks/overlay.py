@@ -29,7 +29,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explanation
 from stan_edge.files import check_output
 from stan_edge.person import Region
-from stan_edge.records import WindowResult
+from stan_edge.records import Record, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.sources import Frame
 from stan_edge.timeline import TimelineFrame
@@ -67,13 +67,18 @@ class Annotator:
         self._results.append(result)
         if result.label == self._contract.background or result.probability is None:
             return
-        square = heated(square, explanation.map.shape[-1], self._method.cell_px, self._contract.input.size_px)
+        method = self._method if result.method is None else self._contract.methods[result.method]
+        square = heated(square, explanation.map.shape[-1], method.cell_px, self._contract.input.size_px)
         for sample, heat in zip(window.samples, focus(explanation.map), strict=True):
             known = self._heats.get(sample.frame.index)
             if known is None or known.probability < result.probability:
                 self._heats[sample.frame.index] = _Heat(sample.frame.t_capture_s, heat, square, result.probability)
         for index in [i for i, heat in self._heats.items() if heat.t_s < window.t_start_s - SHOWN_S]:
             del self._heats[index]
+
+    def record(self, record: Record) -> None:
+        if isinstance(record, WindowResult) and record.valid and record.method is None:  # only a label, and no `window`
+            self._results.append(record)
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self._timeline.extend(frames)
@@ -148,6 +153,9 @@ class OverlayVideo(Sink):
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         self._annotator.window(window, result, square, explanation)
+
+    def record(self, record: Record) -> None:
+        self._annotator.record(record)
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self._annotator.timeline(frames)

@@ -4,17 +4,65 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 
-from stan_edge.records import End, Event, Record, Start, WindowResult
+from stan_edge.records import End, Event, Load, Record, Start, WindowResult
 from stan_edge.sinks import Sink
 
 STATUS_EVERY_S = 10.0
 
 
 class Systemd(Sink):
-    """Tells the service manager. The watchdog is fed by the camera's own loop, so that it starves when that hangs.
+    """Tells the service manager of one camera. The watchdog is fed by the cameras' own loops, so that it starves when
+    one of them hangs.
+
+    Args:
+        service: that of the run.
+    """
+
+    def __init__(self, service: Service, camera: str = "camera") -> None:
+        self._service = service
+        self.camera = camera
+        self.seen = "waiting for the first frame"
+        self.windows = self.events = 0
+        self.load = ""
+        self.turned_s = time.monotonic()
+        service.cameras.append(self)
+
+    def turn(self, dropped: Mapping[str, int]) -> None:
+        self.turned_s = time.monotonic()
+        self._service.turn()
+
+    def record(self, record: Record) -> None:
+        match record:
+            case Start():
+                self.camera = record.camera
+                self._service.tell_soon()
+            case WindowResult():
+                self.windows += 1
+                self.seen = record.label or f"no verdict: {record.reason}"
+            case Load():
+                self.load = "" if record.level == "full" else f", load: {record.level}"
+                self._service.tell_soon()
+            case Event():
+                self.events += record.phase == "start"
+            case End():
+                self._service.leave(self, f"{self.camera}: {record.reason}")
+
+    def close(self) -> None:
+        self._service.leave(self)
+
+    def discard(self) -> None:
+        self._service.leave(self)
+
+    def __str__(self) -> str:
+        return f"{self.camera}: {self.seen}; {self.windows} windows, {self.events} events{self.load}"
+
+
+class Service:
+    """All cameras of a run, as the service manager knows them.
 
     Args:
         address: of the manager's datagram socket; `@` begins an abstract one.
@@ -22,18 +70,18 @@ class Systemd(Sink):
     """
 
     def __init__(self, address: str, watchdog_s: float | None = None) -> None:
+        self.cameras: list[Systemd] = []
+        """Those that run; without any the service stops."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._feed_every_s = None if watchdog_s is None else watchdog_s / 3  # the manual advises less than half
         self._fed_s = self._told_s = -float("inf")
         self._ready = False
-        self._camera = ""
-        self._seen = "waiting for the first frame"
-        self._windows = self._events = 0
+        self._lock = threading.Lock()
 
     @classmethod
-    def from_environment(cls) -> Systemd | None:
+    def from_environment(cls) -> Service | None:
         """As a service that is to report; None outside of one, or where the variables are not understood."""
         address = os.environ.get("NOTIFY_SOCKET", "")
         if not address.startswith(("/", "@")):
@@ -43,44 +91,45 @@ class Systemd(Sink):
         watched = ours and microseconds.isdecimal() and int(microseconds) > 0
         return cls(address, int(microseconds) / 1e6 if watched else None)
 
-    def turn(self, dropped: Mapping[str, int]) -> None:
+    def turn(self) -> None:
+        """A camera's loop has turned."""
+        with self._lock:
+            self._turn()
+
+    def tell_soon(self) -> None:
+        """The status has changed."""
+        self._told_s = -float("inf")
+
+    def leave(self, camera: Systemd, status: str | None = None) -> None:
+        """A camera has ended; with the last one, the service."""
+        with self._lock:
+            if camera not in self.cameras:
+                return
+            if len(self.cameras) > 1:
+                self.cameras.remove(camera)
+                return
+            self.notify("STOPPING=1", *([] if status is None else [f"STATUS={status}"]))
+            self.cameras.remove(camera)
+            self._socket.close()
+
+    def _turn(self) -> None:
         now_s = time.monotonic()
-        feed = self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s
+        feed = self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s and self._all_turn(now_s)
         status = now_s - self._told_s >= STATUS_EVERY_S
         lines = [] if self._ready else ["READY=1"]
         if feed:
             lines.append("WATCHDOG=1")
         if status:
-            lines.append(f"STATUS={self._status()}")
-        if self._notify(*lines):  # or else the same on the next turn
+            lines.append(f"STATUS={' | '.join(map(str, self.cameras))}")
+        if self.notify(*lines):  # or else the same on the next turn
             self._ready = True
             self._fed_s = now_s if feed else self._fed_s
             self._told_s = now_s if status else self._told_s
 
-    def record(self, record: Record) -> None:
-        match record:
-            case Start():
-                self._camera = record.camera
-                self._told_s = -float("inf")
-            case WindowResult():
-                self._windows += 1
-                self._seen = record.label or f"no verdict: {record.reason}"
-            case Event():
-                self._events += record.phase == "start"
-            case End():
-                self._notify("STOPPING=1", f"STATUS={self._camera}: {record.reason}")
+    def _all_turn(self, now_s: float) -> bool:
+        return all(now_s - camera.turned_s < (self._feed_every_s or 0) for camera in self.cameras)
 
-    def close(self) -> None:
-        self._socket.close()
-
-    def discard(self) -> None:
-        self._notify("STOPPING=1")
-        self._socket.close()
-
-    def _status(self) -> str:
-        return f"{self._camera or 'camera'}: {self._seen}; {self._windows} windows, {self._events} events"
-
-    def _notify(self, *lines: str) -> bool:
+    def notify(self, *lines: str) -> bool:
         """Whether the manager has it."""
         if not lines:
             return True
@@ -88,6 +137,6 @@ class Systemd(Sink):
         text = "\n".join(line.replace("\n", " ") for line in lines)
         try:
             self._socket.sendto(text.encode("utf-8", "replace"), self._address)
-        except OSError:  # nobody listens, or not fast enough; the camera is watched all the same
+        except OSError:  # nobody listens, or not fast enough; the cameras are watched all the same
             return False
         return True

@@ -73,12 +73,20 @@ def is_camera(spec: str) -> bool:
     return spec.isdecimal() or "://" in spec or is_pipeline(spec) or device
 
 
-def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False, fps: float | None = None) -> Source:
+def open_source(
+    spec: str,
+    *,
+    name: str | None = None,
+    crop: Crop | None = None,
+    realtime: bool = False,
+    fps: float | None = None,
+) -> Source:
     """Open a camera, once, or a recording.
 
     Args:
         spec: a camera index ("0"), a device ("/dev/video0"), an address ("rtsp://..."), a pipeline ("gst:..."), a video
             file, or a folder of pictures.
+        name: what it calls itself; by default as `camera_name` says.
         crop: the part of the picture to look at.
         realtime: play a recording at its own pace, as a camera would; no effect on cameras.
         fps: the rate of a folder of pictures, which needs it.
@@ -88,14 +96,10 @@ def open_source(spec: str, *, crop: Crop | None = None, realtime: bool = False, 
         ConfigError: the address cannot be parsed, or `fps` is missing or not asked for; from `read`, the crop does not
             fit into the picture.
     """
-    source: Source
     folder = not is_camera(spec) and Path(spec).is_dir()
     if fps is not None and not folder:
         raise ConfigError(f"--fps is the rate of a folder of pictures, and {camera_name(spec)} is none; leave it out.")
-    if is_camera(spec):
-        source = Camera(spec)
-    else:
-        source = ImageFolder(Path(spec), fps) if folder else VideoFile(Path(spec))
-        if realtime:
-            source = PacedSource(source)
+    opened = Camera(spec) if is_camera(spec) else ImageFolder(Path(spec), fps) if folder else VideoFile(Path(spec))
+    opened.name = opened.name if name is None else name
+    source: Source = PacedSource(opened) if realtime and not is_camera(spec) else opened
     return source if crop is None else CroppedSource(source, crop)

@@ -42,13 +42,18 @@ class SystemClock:
             self._changed.notify_all()
 
 
+_ENDED_S = 0.02
+"""How often it is looked, in real time, whether a thread has ended: that notifies nobody."""
+
+
 class SimulatedClock:
     """Stands still while anybody works, and jumps to the next deadline once everybody waits.
 
     The same script takes the same course every time, however slow the machine.
 
     Args:
-        threads: how many use it. A watched camera has two: the one that reads it and the one that infers.
+        threads: how many use it, until they end. A watched camera has two: the one that reads it and the one that
+            infers.
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -56,6 +61,7 @@ class SimulatedClock:
         self._now_s = 0.0
         self._changed = threading.Condition()
         self._waiting: list[tuple[float, Callable[[], bool]]] = []
+        self._known: set[threading.Thread] = set()
 
     def now_s(self) -> float:
         with self._changed:
@@ -65,12 +71,14 @@ class SimulatedClock:
         with self._changed:
             entry = (self._now_s + max(0.0, timeout_s), ready)
             self._waiting.append(entry)
+            self._known.add(threading.current_thread())
             try:
                 while not ready() and self._now_s < entry[0]:
                     next_s = min(until_s for until_s, _ in self._waiting)
-                    somebody_works = len(self._waiting) < self._threads or any(other() for _, other in self._waiting)
-                    if somebody_works or next_s <= self._now_s:  # or is about to: it is due but not awake yet
-                        self._changed.wait()
+                    ended = sum(not thread.is_alive() for thread in self._known)
+                    working = len(self._waiting) + ended < self._threads or any(other() for _, other in self._waiting)
+                    if working or next_s <= self._now_s:  # or is about to: it is due but not awake yet
+                        self._changed.wait(_ENDED_S)
                     else:
                         self._now_s = next_s
                         self._changed.notify_all()

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stan_edge.backends import Precision
+from stan_edge.backends import MOST_WINDOWS, Precision
 from stan_edge.errors import BackendError, BackendUnavailableError
 
 if TYPE_CHECKING:
     from stan_export.precision import HalfPrecision
-
-MOST_WINDOWS = 8
-"""Largest batch of an engine whose graph leaves the batch open; it is tuned for one window."""
 
 OnStep = Callable[[str, int, int], None]
 """Phase of the build, steps done, steps of the phase."""

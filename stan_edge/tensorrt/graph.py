@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from stan_edge.backends.cuda import Buffer, Device
 from stan_edge.errors import BackendError
 
+FRAMES = "frames"
+
 
 @dataclass(frozen=True, eq=False)
 class _Port:
@@ -46,6 +48,7 @@ class TensorRtGraph:
         for name in self.inputs:
             if -1 in most[name]:
                 most[name] = tuple(engine.get_tensor_profile_shape(name, 0)[2])
+        self.most_windows = most[FRAMES][0] if FRAMES in most else 1
         self._shapes = {name: most[name] for name in self.inputs}
         for name in self.inputs:
             self._set_shape(name, most[name])

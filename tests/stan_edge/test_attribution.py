@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stan_edge.attribution import correct, dealias, focus, gate, importance
+from stan_edge.attribution import correct, dealias, focus, gate, importance, rescale
 from stan_edge.contract import MethodSpec
 
 scores = arrays(np.float32, 20, elements=st.floats(0, 100, width=32))
@@ -108,3 +108,16 @@ def test_heat_is_that_of_each_frame_in_any_unit_and_nothing_where_nothing_stands
     assert focus(1e-6 * cells) == pytest.approx(focus(cells), abs=1e-5)
     assert np.array_equal(focus(cells), np.stack([focus(frame) for frame in cells]))
     assert not focus(np.full((20, 3, 3), 7.0)).any()
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+@example(1.0, 1.0, 0.5)
+@example(0.0, 0.0, 0.5)
+def test_a_rescaled_importance_crosses_the_other_threshold_where_it_crossed_its_own(
+    score: float, threshold: float, to: float
+) -> None:
+    moved = rescale(score, threshold, to)
+    assert 0 <= moved <= 1 + 1e-12
+    if abs(score - threshold) > 1e-9:
+        assert moved >= to - 1e-12 if score >= threshold else moved <= to + 1e-12
+    assert rescale(threshold, threshold, to) == to

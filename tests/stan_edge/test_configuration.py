@@ -134,6 +134,31 @@ def test_relative_paths_start_from_the_file_wherever_the_process_is(tmp_path, mo
     assert read_configuration(Path("etc/room.toml")).options == {"journal": tmp_path / "etc/journal"}
 
 
+def test_several_cameras_are_kept_apart_each_with_its_lines(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        [[camera]]
+        source = "rtsp://host/door"
+        name = "door"
+        crop = "0,0,320,240"
+        [[camera]]
+        source_file = "secrets/yard"
+        person = false
+        [model]
+        hop_s = 0.4
+        """,
+    )
+    read = read_configuration(path)
+    assert read.options == {"hop_s": 0.4}
+    door, yard = read.cameras
+    assert (door.source, door.name, door.crop, door.person) == ("rtsp://host/door", "door", "0,0,320,240", True)
+    assert (yard.source, yard.source_file, yard.name, yard.person) == (None, tmp_path / "secrets/yard", None, False)
+    assert read.where_in_camera(0, "crop") == f"{path}, line 5, camera.0.crop"
+    assert read.where_in_camera(1, "crop") == f"{path}, line 6, camera.1"  # which has none
+    assert read_configuration(write(tmp_path, '[camera]\nsource = 0\nname = "door"')).cameras == ()
+
+
 @pytest.mark.parametrize("content", ["", "# nothing\n", "[camera]\n", b"\xef\xbb\xbf[camera]\r\nwait = true\r\n"])
 def test_an_empty_file_and_one_from_windows_are_read(tmp_path, content):
     assert set(read_configuration(write(tmp_path, content)).options) <= {"wait"}
@@ -149,7 +174,11 @@ def test_an_empty_file_and_one_from_windows_are_read(tmp_path, content):
         ('[camera]\nwait = "yes"', 2, "camera.wait", "true or false"),
         ("[camera]\nwait = 1", 2, "camera.wait", "true or false"),
         ('[camera]\ncrop = """\n1,2,3,4\n"""\n', 2, "camera.crop", "control character"),
-        ("[[camera]]\nsource = 0\n\n[[camera]]\nsource = 1", 1, "camera", "[camera]"),
+        ("[[camera]]\nsource = 0\n\n[[camera]]\nsource = true", 5, "camera.1.source", "quotes"),
+        ("[[camera]]\nsource = 0\n[[camera]]\nwiat = true", 4, "camera.1.wiat", "did you mean wait?"),
+        ("camera = [1]", 1, "camera.0", "[[camera]] for each"),
+        ("camera = []", 1, "camera", "[[camera]] above"),
+        ('[camera]\nname = ""', 2, "camera.name", "empty"),
         ("camera = 0", 1, "camera", "[camera]"),
         ("[camera]\nwait = true\n[model]\nthreads = 1.5", 4, "model.threads", "whole number"),
         ("[model]\nthreads = -1", 2, "model.threads", "0"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from stan_edge.backends import BACKENDS, Backend, Graph, open_backend
 from stan_edge.bundle import Bundle
 from stan_edge.contract import METHODS, Method
-from stan_edge.explainer import Explainer, softmax
+from stan_edge.errors import ConfigError
+from stan_edge.explainer import PREDICTED, Explainer, Labeller, softmax
 
 logits = st.lists(st.floats(-500, 500, width=32), min_size=2, max_size=10).map(lambda v: np.array(v, np.float32))
 
@@ -72,6 +74,8 @@ def test_the_predicted_class_is_explained_unless_another_one_is_asked_for(
 
 class Scripted:
     """A backend whose graph reads the logits off the first pixels, and scores frames by the class it explains."""
+
+    name, precision = "scripted", "f32"
 
     def __init__(self) -> None:
         self.explained: list[int] = []
@@ -150,3 +154,54 @@ def test_the_model_of_these_tests_tells_light_from_dark(
 ) -> None:
     labels = [tiny_bundle.contract.classes[int(explainer(noisy(20, v, 9, 64, 64)).logits.argmax())] for v in (60, 190)]
     assert labels == ["background", "falling"]
+
+
+class SeveralAtOnce:
+    """A processor's engine that says, as those on a GPU do, that it likes several windows in one run."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.name, self.version, self.precision = backend.name, backend.version, backend.precision
+        self.device, self.fallback = backend.device, backend.fallback
+        self.runs: list[int] = []
+
+    def load(self, path: Path) -> Graph:
+        graph, runs = self._backend.load(path), self.runs
+
+        class Several:
+            inputs, most_windows = graph.inputs, 3
+
+            def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+                runs.append(len(feeds["frames"]))
+                return graph(feeds)
+
+        return Several()
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_windows_that_share_a_run_are_explained_as_if_each_were_alone(
+    tiny_bundle: Bundle, name: str, method: Method
+) -> None:
+    backend = SeveralAtOnce(open_backend(name, threads=1))
+    explainer, labeller = Explainer(tiny_bundle, backend, method), Labeller(tiny_bundle, backend)
+    windows = np.random.default_rng(3).integers(0, 256, (5, 20, 64, 64, 3), np.uint8)
+    asked = (PREDICTED, 0, 1, PREDICTED, 1)
+    alone = [explainer(window, label, k) for k, (window, label) in enumerate(zip(windows, asked, strict=True))]
+    for part, runs in ((slice(0, 3), [3]), (slice(2, 3), [1]), (slice(0, 5), [1] * 5)):
+        backend.runs.clear()
+        together = explainer.batch(list(windows[part]), asked[part], range(5)[part])
+        assert backend.runs == (runs if method != "streaming" else [1] * len(together))
+        for one, expected in zip(together, alone[part], strict=True):
+            for field in ("logits", "frame_scores", "map"):
+                found, value = getattr(one, field), getattr(expected, field)
+                assert found == pytest.approx(value, rel=1e-4, abs=1e-5 * np.abs(value).max())
+    for verdict, expected in zip(labeller.batch(list(windows[:3]), asked[:3], range(3)), alone, strict=False):
+        assert verdict.logits == pytest.approx(expected.logits, rel=1e-4)
+
+
+def test_a_class_that_is_not_there_is_refused_in_a_batch_too(tiny_bundle: Bundle) -> None:
+    explainer = Explainer(tiny_bundle, SeveralAtOnce(open_backend("onnxruntime", threads=1)), "vanilla")
+    windows = [np.zeros((20, 64, 64, 3), np.uint8)] * 2
+    with pytest.raises(ConfigError, match="Class 9 cannot be explained"):
+        explainer.batch(windows, (0, 9), (0, 1))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from stan_edge.person import (
     padded_mask,
 )
 from stan_edge.pose import MediapipeDetector, watching
-from stan_edge.sources import Crop, Frame, Image, demo_clip, open_source
+from stan_edge.sources import Crop, Frame, Image, Segment, demo_clip, open_source
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
@@ -47,11 +48,15 @@ class FixedDetector:
         self.answers = list(answers)
         self.masks = masks
         self.near: list[tuple[int, int, int, int] | None] = []
+        self.forgot = 0
 
     def find(self, image: Image, near: tuple[int, int, int, int] | None) -> Sighting | None:
         self.near.append(near)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return None if answer is None else Sighting(answer, body(answer) if self.masks else None)
+
+    def forget(self) -> None:
+        self.forgot += 1
 
 
 def body(box: RawBox) -> np.ndarray:
@@ -239,6 +244,37 @@ def test_someone_seen_only_once_is_nobody() -> None:
     assert [tracker.update(frame_at(k / 10)).state for k in range(5)] == ["none"] * 5
 
 
+def test_after_a_break_nobody_is_known_until_seen_twice_again() -> None:
+    detector = FixedDetector(BOX)
+    tracker = PersonTracker(detector)
+    before = [tracker.update(frame_at(k / 10)).state for k in range(4)]
+    back = Segment(1, "reconnect")
+    after = [tracker.update(replace(frame_at(0.35 + k / 10), segment=back)).state for k in range(3)]
+    assert before == ["none", "tracked", "tracked", "tracked"]
+    assert after == ["none", "tracked", "tracked"]
+    assert detector.near[4:6] == [None, None]
+    assert detector.forgot == 1
+
+
+def test_a_detector_that_has_forgotten_finds_what_a_new_one_does() -> None:
+    pytest.importorskip("mediapipe")
+    pictures = []
+    with closing(open_source(str(demo_clip()))) as source:
+        while len(pictures) < 41 and (frame := source.read()) is not None:
+            pictures.append(frame.image)
+    found = []
+    for used in (False, True):
+        detector = MediapipeDetector()
+        if used:
+            assert detector.find(pictures[0], None) is not None
+            detector.forget()
+        sighting = detector.find(pictures[-1], None)
+        assert sighting is not None
+        found.append(sighting.box)
+        detector.close()
+    np.testing.assert_array_equal(*found)
+
+
 def test_missing_mediapipe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("mediapipe")]:
         monkeypatch.delitem(sys.modules, name)
@@ -309,6 +345,8 @@ def test_mediapipe_writes_nothing_to_the_terminal_and_swallows_nothing_of_ours()
         "from stan_edge.native_noise import native_noise_removed\n"
         "from stan_edge.pose import MediapipeDetector\n"
         "detector = MediapipeDetector()\n"
+        "detector.find(np.zeros((240, 320, 3), np.uint8), None)\n"
+        "detector.forget()\n"
         "detector.find(np.zeros((240, 320, 3), np.uint8), None)\n"
         "with native_noise_removed():\n"
         "    os.write(2, b'kept\\n')\n"

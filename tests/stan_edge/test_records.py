@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stan_edge.records import End, Event, FrameScore, Start, Status, WindowCounts, WindowResult, to_line
+from stan_edge.records import End, Event, FrameScore, Load, Start, Status, WindowCounts, WindowResult, to_line
 
 START = Start(
     "cam",
@@ -37,12 +37,14 @@ WINDOW = WindowResult(
     frames=(FrameScore(0.6, 18, 0.123456, False), FrameScore(0.7, 21, 0.9, True)),
     person="tracked",
     latency_ms=12.345,
+    method="vanilla",
 )
 INVALID = WindowResult(
     "cam", 4, 0.8, 2.8, False, "gap", None, None, None, (FrameScore(0.8, 24, None, False),), "none", 1
 )
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
 STATUS = Status("cam", "lost", "cam cannot be reached.", 3, 12.345678)
+LOAD = Load("cam", "cheap", "gradcam", "windows were late for 1 s", 12.345678)
 END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
 
 
@@ -96,6 +98,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "probability": 0.9123,
                 "probabilities": {"background": 0.0877, "falling": 0.9123},
                 "explained": "falling",
+                "method": "vanilla",
                 "frames": [
                     {"t_s": 0.6, "index": 18, "score": 0.1235, "important": False},
                     {"t_s": 0.7, "index": 21, "score": 0.9, "important": True},
@@ -118,9 +121,21 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "probability": None,
                 "probabilities": None,
                 "explained": None,
+                "method": None,
                 "frames": [{"t_s": 0.8, "index": 24, "score": None, "important": False}],
                 "person": "none",
                 "latency_ms": 1,
+            },
+        ),
+        (
+            LOAD,
+            {
+                "type": "load",
+                "camera": "cam",
+                "level": "cheap",
+                "method": "gradcam",
+                "reason": "windows were late for 1 s",
+                "t_s": 12.3457,
             },
         ),
         (
@@ -144,12 +159,12 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "camera": "cam",
                 "reason": "end_of_stream",
                 "frames": 90,
-                "windows": {"due": 21, "done": 18, "invalid": 2, "shed": 1},
+                "windows": {"due": 21, "done": 18, "invalid": 2, "shed": 1, "labelled": 0},
                 "dropped": {"slow": 4},
             },
         ),
     ],
-    ids=["start", "status", "window", "invalid window", "event", "end"],
+    ids=["start", "status", "window", "invalid window", "load", "event", "end"],
 )
 def test_a_record_is_this_json_and_nothing_else(record: object, expected: dict[str, object]) -> None:
     line = to_line(record)

@@ -6,6 +6,7 @@ import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,17 +18,18 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.explainer import Explainer
-from stan_edge.records import Status
+from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import Sink
-from stan_edge.sinks.console import ConsoleView
+from stan_edge.sinks.console import ConsoleView, Screen
 from stan_edge.sinks.display import Display
+from stan_edge.sinks.failures import Failures
 from stan_edge.sinks.json_lines import JsonLines
 from stan_edge.sinks.overlay import STRIP_PX, WIDTH_PX, OverlayVideo
 from stan_edge.sinks.timeline_picture import TimelinePicture
 from stan_edge.sources import Fail, ScriptedSource, Show
 from stan_edge.sources.scripted import Step
-from tests.stan_edge.sinks.conftest import START
+from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
 FAILS = Fail(SourceStalledError("Camera door gives no frames."))
 FRAMES = 45
@@ -185,6 +187,46 @@ def test_what_happens_to_the_camera_is_said(tiny_bundle: Bundle, terminal: bool)
     view.close()
     assert "12.5 s  camera lost: room cannot be reached [Errno 111]." in out.getvalue()
     assert "20.0 s  camera online (attempt 3)" in out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_on_one_console_every_line_says_which_camera_it_is_of(tiny_bundle: Bundle, terminal: bool) -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=200, force_terminal=terminal, color_system=None), several=True)
+    views = {name: ConsoleView(screen, tiny_bundle.contract, "vanilla") for name in ("door", "yard")}
+    for name, view in views.items():
+        view.record(replace(START, camera=name))
+        view.record(replace(a_window(0), camera=name))
+    if terminal:
+        screen._live.refresh()
+        assert out.getvalue().count("tiny on onnxruntime f32") >= 2
+    views["yard"].record(Status("yard", "lost", "yard cannot be reached.", 0, 12.5))
+    views["yard"].record(Load("yard", "alternate", "gradcam", "windows were late for 1 s", 20.0))
+    views["door"].record(replace(an_event(0, "end"), camera="door"))
+    views["door"].record(End("door", "stopped", 90, WindowCounts(20, 1, 2, 7)))
+    views["door"].close()
+    views["yard"].record(Load("yard", "full", "vanilla", "there was room for 10 s", 60.0))
+    views["yard"].record(End("yard", "yard is gone.", 30, WindowCounts(5), failed=True))
+    views["yard"].close()
+    for line in (
+        "yard     12.5 s  camera lost: yard cannot be reached.",
+        "yard     20.0 s  windows were late for 1 s: every second window is explained by gradcam",
+        "door  ○ falling  3.1 to 4.9 s",
+        "door  90 frames, 13 of 23 windows explained, 7 only labelled, 1 invalid, 2 shed; stopped",
+        "yard     60.0 s  there was room for 10 s: every window is explained by vanilla",
+        "yard  30 frames, 5 of 5 windows explained; yard is gone.",
+    ):
+        assert line in out.getvalue(), line
+
+
+def test_a_camera_that_failed_is_said_at_once() -> None:
+    said: list[str] = []
+    sink = Failures(said.append)
+    end = End("door", "stopped", 90, WindowCounts())
+    sink.record(end)
+    assert said == []
+    sink.record(replace(end, failed=True, reason="door cannot be reached."))
+    assert said == ["door cannot be reached."]
 
 
 def test_a_display_without_a_screen_is_refused_by_its_flag(

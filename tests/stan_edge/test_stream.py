@@ -9,7 +9,7 @@ import pytest
 from stan_edge.bundle import Bundle
 from stan_edge.contract import EventSpec
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explainer, Explanation
+from stan_edge.explainer import Explainer, Explanation, Verdict
 from stan_edge.person import PersonTracker, Sighting
 from stan_edge.records import Event, WindowResult
 from stan_edge.sources import Frame, Image
@@ -24,6 +24,8 @@ class Somebody:
 
     def find(self, image: Image, near: object) -> Sighting:
         return self._found
+
+    def forget(self) -> None: ...
 
 
 def run(
@@ -202,3 +204,41 @@ def test_the_local_view_of_a_masked_model_is_black_around_the_person(
 def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match=r"--hop 0\.25"):
         Stream("room", tiny_bundle.contract, "vanilla", 0.25, None, False)
+
+
+def test_what_a_cheaper_method_says_is_judged_by_its_own_scale_and_threshold(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray]
+) -> None:
+    def spec(method: str, threshold: float, high: float) -> object:
+        plain = tiny_bundle.contract.methods[method]  # type: ignore[index]
+        return plain.model_copy(
+            update={
+                "dealias": False,
+                "profile": (1.0,) * 20,
+                "scale": (0.0, high),
+                "thresholds": dict.fromkeys(plain.thresholds, threshold),
+            }
+        )
+
+    methods = {"vanilla": spec("vanilla", 0.8, 1.0), "gradcam": spec("gradcam", 0.4, 10.0)}
+    contract = tiny_bundle.contract.model_copy(update={"methods": methods})
+    stream = Stream("room", contract, "vanilla", 2.0, None, False)
+    logits = np.array([-99, 99, -99, -99, -99], np.float32)  # falling, and surely so
+    windows = [w for k in range(60) for w in stream.feed(Frame(k, k / 10, noisy(1, 190)[0]))[1]]
+    rising = Explanation(logits, np.linspace(0, 10, 20, dtype=np.float32), np.zeros((20, 2, 2), np.float32))
+    cheap = stream.conclude(windows[0], rising, 1.0, "gradcam")
+    assert cheap.result.method == "gradcam"
+    assert [frame.score for frame in cheap.result.frames] == pytest.approx(np.linspace(0, 1, 20))
+    flags = [frame.important for frame in cheap.result.frames]
+    assert flags == [score >= 0.4 for score in np.linspace(0, 1, 20)]
+    # the timeline, with the threshold of the stream's own method, agrees on what is important
+    thresholds = methods["vanilla"].thresholds  # type: ignore[attr-defined]
+    assert [frame.is_important(thresholds) for frame in cheap.final] == flags
+    labelled = stream.conclude(windows[1], Verdict(logits), 1.0)
+    assert (labelled.result.label, labelled.result.method, labelled.result.explained) == ("falling", None, None)
+    assert {(frame.score, frame.important) for frame in labelled.result.frames} == {(None, False)}
+    assert {(frame.label, frame.importance) for frame in labelled.final} == {(None, None)}
+    own = stream.conclude(windows[2], replace(rising, frame_scores=rising.frame_scores / 10), 1.0)
+    assert own.result.method == "vanilla"
+    assert [frame.important for frame in own.result.frames] == [score >= 0.8 for score in np.linspace(0, 1, 20)]
+    assert (stream.counts.done, stream.counts.labelled) == (3, 1)

@@ -53,6 +53,9 @@ class KnownRegions:
             return None
         return Sighting(self._boxes[self._index].astype(np.float64), self._mask(image.shape[1]))
 
+    def forget(self) -> None:
+        """Nothing: what is known of a frame depends on no other."""
+
     def _mask(self, width_px: int) -> Mask | None:
         if self._masks is None:
             return None

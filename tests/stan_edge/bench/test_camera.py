@@ -155,8 +155,9 @@ def test_the_warm_up_ends_with_the_first_frame_after_five_results(watched: tuple
         watch.frame(frame(index / 10, index), NOBODY)
         if index >= 19 and index % 2:
             stages.view_ms.append(1.0)
+            stages.queue_ms.append(0.0)
             stages.explain_ms.append(1.0)
             watch.record(window(len(watch.windows)))
             stages.conclude_ms.append(1.0)
-    assert watch.warm_up == {"decode": 28, "region": 28, "view": 5, "explain": 5, "conclude": 5}
+    assert watch.warm_up == {"decode": 28, "region": 28, "view": 5, "queue": 5, "explain": 5, "conclude": 5}
     assert WARM_UP_WINDOWS == 5

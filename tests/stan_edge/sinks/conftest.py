@@ -191,7 +191,7 @@ class Served:
         self.port = free_port()
         self.health = Health()
         self.metrics = Metrics("room", HOP_S, self.health, couriers)
-        self.server = HttpServer(Listening("127.0.0.1", self.port), self.health, self.metrics.registry)
+        self.server = HttpServer(Listening("127.0.0.1", self.port), [self.health], self.metrics.registry)
         self.sinks: list[Sink] = [self.health, self.metrics, self.server]
 
     def ask(self, path: str) -> tuple[int, str]:

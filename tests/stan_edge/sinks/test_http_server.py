@@ -147,7 +147,7 @@ def test_clients_that_say_nothing_take_neither_threads_nor_the_place_of_others(
 
 def test_an_address_that_is_taken_is_refused_by_its_flag(served: Served) -> None:
     with pytest.raises(ConfigError, match=f"--http 127.0.0.1:{served.port}: cannot be listened on"):
-        HttpServer(Listening("127.0.0.1", served.port), served.health, served.metrics.registry)
+        HttpServer(Listening("127.0.0.1", served.port), [served.health], served.metrics.registry)
 
 
 def test_the_address_may_be_a_port_and_is_then_this_machine_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
@@ -11,15 +12,20 @@ from typing import Any
 
 import numpy as np
 import prometheus_client
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.faults.mosquitto import free_port
 from stan_edge.bundle import Bundle
 from stan_edge.explainer import Explainer
-from stan_edge.records import End
-from stan_edge.sinks import Sink
+from stan_edge.records import End, Load, WindowCounts
+from stan_edge.sinks import Sink, health
 from stan_edge.sinks.courier import Courier
+from stan_edge.sinks.health import Health
+from stan_edge.sinks.http_server import HttpServer, Listening
+from stan_edge.sinks.metrics import Families, Metrics
 from stan_edge.sources import Black, Show
-from tests.stan_edge.sinks.conftest import START, Served, a_window, an_event
+from tests.stan_edge.sinks.conftest import HOP_S, START, Served, a_window, an_event
 
 
 class Scraping(Sink):
@@ -72,6 +78,46 @@ def test_frames_lost_because_the_machine_is_slow_are_counted_while_it_runs(
     scraping = Scraping(served)
     end = run([*served.sinks, scraping], Show(list(noisy(64, 190)), 30, 20.0), live=True, explain=Slow())
     assert scraping.found["stan_edge_frames_dropped_total", "slow"] == end.dropped["slow"] > 0
+
+
+def test_two_cameras_of_a_run_are_told_apart_and_as_healthy_as_the_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    families, healths = Families(), [Health("door"), Health("yard")]
+    door, yard = (Metrics(each.camera, HOP_S, each, [], families) for each in healths)
+    server = HttpServer(Listening("127.0.0.1", port := free_port()), healths, families.registry)
+    served = Served.__new__(Served)
+    served.port = port
+    for metrics, number in ((door, 2), (yard, 5)):
+        metrics.record(START)
+        for k in range(number):
+            metrics.record(a_window(k))
+    yard.record(replace(a_window(9), method="gradcam"))
+    yard.record(Load("yard", "alternate", "gradcam", "windows were late for 1 s", 3.0))
+    _, text = served.ask("/metrics")
+    found = {
+        (sample.name, sample.labels["camera"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "camera" in sample.labels
+    }
+    assert (found["stan_edge_windows_total", "door"], found["stan_edge_windows_total", "yard"]) == (2, 6)
+    assert found["stan_edge_windows_unexplained_total", "yard"] == 5
+    assert (found["stan_edge_load_level", "door"], found["stan_edge_load_level", "yard"]) == (0, 2)
+    assert len(text.splitlines()) == len(set(text.splitlines()))
+    for each in healths:
+        each.record(START)
+    healths[0].frame(None, None)  # type: ignore[arg-type]
+    status, told = served.ask("/health/ready")
+    assert (status, json.loads(told)) == (503, {"ok": False, "frame_age_s": None, "bad": ["yard"]})
+    healths[1].frame(None, None)  # type: ignore[arg-type]
+    assert served.ask("/health/ready")[0] == 200
+    monkeypatch.setattr(health, "LIVE_S", 0.2)
+    time.sleep(0.3)
+    healths[0].turn({})
+    assert json.loads(served.ask("/health/live")[1])["bad"] == ["yard"]
+    healths[1].record(End("yard", "it is gone.", 3, WindowCounts(), failed=True))
+    assert served.ask("/health/live")[0] == 200  # it need not turn any more...
+    assert json.loads(served.ask("/health/ready")[1])["bad"] == ["yard"]  # ... and sees nothing
+    server.close()
 
 
 def test_a_window_later_than_a_hop_is_late_and_a_shed_one_is_shed(served: Served) -> None:

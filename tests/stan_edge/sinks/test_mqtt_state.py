@@ -6,7 +6,7 @@ import json
 import time
 
 from bench.faults.mosquitto import Listener, Mosquitto
-from stan_edge.records import End, Status, WindowCounts
+from stan_edge.records import End, Load, Status, WindowCounts
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import CAMERA, START, OpenMqtt, a_window, an_event, tell
 
@@ -28,10 +28,13 @@ def test_who_comes_late_still_learns_what_is_the_case(mosquitto: Mosquitto, open
         "probability": 0.93,
         "person": "tracked",
         "alarms": {"falling": "ON", "chest_pain": "OFF"},
+        "load": "full",
         "ended": None,
     }
     assert late.texts("/availability") == ["online"]
     assert all(retained for _, _, retained in late.messages)
+    tell(sink, Load(CAMERA, "labels", None, "windows were late for 1 s", 12.0))
+    late.wait(lambda: late.of("/state")[-1]["load"] == "labels")
     tell(sink, an_event(0, "end"), End(CAMERA, "stopped", 10, WindowCounts()))
     sink.close()
     late.wait(lambda: late.texts("/availability")[-1] == "offline")

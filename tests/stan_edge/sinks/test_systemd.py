@@ -19,9 +19,10 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import SourceConnectError
 from stan_edge.explainer import Explainer
+from stan_edge.records import End, Load, WindowCounts
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
-from stan_edge.sinks.systemd import Systemd
+from stan_edge.sinks.systemd import Service, Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
 
@@ -63,7 +64,8 @@ class Manager:
     def _read(self) -> None:
         while self.reading.is_set():
             with suppress(TimeoutError):
-                self._lines += self.socket.recv(4096).decode().split("\n")
+                received = self.socket.recv(4096).decode().split("\n")  # before: what was told is not told again
+                self._lines += received
 
 
 @pytest.fixture
@@ -77,9 +79,9 @@ def manager(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
 
 
 def opened() -> Systemd:
-    sink = Systemd.from_environment()
-    assert sink is not None
-    return sink
+    service = Service.from_environment()
+    assert service is not None
+    return Systemd(service)
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ def test_only_a_service_reports(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
         else:
             monkeypatch.setenv("NOTIFY_SOCKET", value)
-        assert Systemd.from_environment() is None
+        assert Service.from_environment() is None
 
 
 @pytest.mark.parametrize(
@@ -174,19 +176,54 @@ def test_a_manager_that_does_not_read_or_is_gone_holds_up_nobody(manager: Manage
     sink = opened()
     manager.reading.clear()
     time.sleep(0.1)
-    while sink._notify("STATUS=" + "x" * 500):  # until the socket's queue is full
+    while sink._service.notify("STATUS=" + "x" * 500):  # until the socket's queue is full
         pass
     began_s = time.monotonic()
     for _ in range(1000):
         sink.turn({})
-    assert not sink._ready
+    assert not sink._service._ready
     while manager.socket.recv(4096) != b"":
         sink.turn({})
-        if sink._ready:
+        if sink._service._ready:
             break
-    assert sink._ready  # said as soon as there was room
+    assert sink._service._ready  # said as soon as there was room
     manager.close()
     for _ in range(1000):
-        sink._notify("WATCHDOG=1")
+        sink._service.notify("WATCHDOG=1")
     sink.close()
     assert time.monotonic() - began_s < 2.0
+
+
+def test_several_cameras_are_one_service_that_starves_with_any_of_them(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "600000")
+    service = Service.from_environment()
+    assert service is not None
+    door, yard = Systemd(service, "door"), Systemd(service, "yard")
+    for _ in range(20):
+        door.turn({})
+        yard.turn({})
+        time.sleep(0.05)
+    lines = manager.told()
+    assert lines.count("READY=1") == 1
+    assert 3 <= lines.count("WATCHDOG=1") <= 6
+    assert any("door: waiting" in line and "yard: waiting" in line for line in lines)
+    for _ in range(10):
+        door.turn({})  # and the other hangs
+        time.sleep(0.05)
+    assert manager.told().count("WATCHDOG=1") <= 1
+    yard.record(Load("yard", "labels", None, "windows were late for 1 s", 9.0))
+    yard.turn({})
+    told = manager.told()
+    assert any(line.endswith("0 events, load: labels") for line in told)
+    yard.record(End("yard", "it is gone.", 3, WindowCounts(), failed=True))
+    yard.close()
+    time.sleep(0.3)
+    door.turn({})
+    told = manager.told()
+    assert "WATCHDOG=1" in told  # whoever has ended hangs no more
+    assert "STOPPING=1" not in told
+    door.record(End("door", "stopped", 3, WindowCounts()))
+    assert manager.told() == ["STOPPING=1", "STATUS=door: stopped"]
+    door.close()
