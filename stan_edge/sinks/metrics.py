@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from stan_edge.person import Region
-from stan_edge.records import Event, Record, Start, WindowResult
+from stan_edge.records import Event, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.health import Health
@@ -35,6 +35,15 @@ class Metrics(Sink):
         self._hop_s = hop_s
         self._dropped_before: dict[str, int] = {}
         labels = ["camera"]
+        self._online = Gauge(
+            "stan_edge_camera_online", "Whether the camera is there and delivers.", labels, registry=registry
+        )
+        self._outages = Counter(
+            "stan_edge_camera_outages",
+            "How often the camera was lost or stalled.",
+            [*labels, "state"],
+            registry=registry,
+        )
         self._frames = Counter("stan_edge_frames", "Frames that arrived.", labels, registry=registry)
         self._dropped = Counter(
             "stan_edge_frames_dropped", "Frames lost, by cause.", [*labels, "cause"], registry=registry
@@ -86,6 +95,11 @@ class Metrics(Sink):
                 facts = (record.model, record.model_digest, record.backend, record.precision, record.method)
                 states = (record.view, str(record.fallback).lower(), str(record.calibrated).lower())
                 self._model.labels(self._camera, *facts, *states).set(1)
+                self._online.labels(self._camera).set(1)  # a camera that is not there says so next
+            case Status():
+                self._online.labels(self._camera).set(record.state == "online")
+                if record.state in ("lost", "stalled"):
+                    self._outages.labels(self._camera, record.state).inc()
             case WindowResult():
                 self._window(record)
             case Event():

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from stan_edge.records import End, Event, Record, Start, WindowResult
+from stan_edge.records import End, Event, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 
 STATUS_EVERY_S = 10.0
@@ -61,6 +61,9 @@ class Systemd(Sink):
         match record:
             case Start():
                 self._camera = record.camera
+                self._told_s = -float("inf")
+            case Status():
+                self._seen = f"camera {record.state}" + (f": {record.reason}" if record.reason else "")
                 self._told_s = -float("inf")
             case WindowResult():
                 self._windows += 1

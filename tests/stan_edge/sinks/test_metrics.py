@@ -25,7 +25,8 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import ConfigError
 from stan_edge.explainer import Explainer
-from stan_edge.records import End
+from stan_edge.person import NOBODY
+from stan_edge.records import End, Record, Status
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import Sink, health, http_server
 from stan_edge.sinks.courier import Courier
@@ -360,3 +361,29 @@ def test_clients_that_speak_slowly_for_ever_lock_nobody_out(served: Served, monk
     ended.set()
     for client in clients:
         client.join()
+
+
+def test_nobody_is_ready_whose_camera_is_lost_though_a_frame_came_a_moment_ago(
+    served: Served, noisy: Callable[..., np.ndarray]
+) -> None:
+    def told(*records: Record) -> tuple[int, float]:
+        for record in records:
+            for sink in served.sinks:
+                sink.record(record)
+        return served.ask("/health/ready")[0], served.samples()["stan_edge_camera_online",]
+
+    frame = Frame(0, 0.0, noisy(1, 60)[0])
+    assert told(START, Status("room", "connecting", None, 0, 0.0)) == (503, 0)
+    told(Status("room", "online", None, 1, 0.0))
+    for sink in served.sinks:
+        sink.frame(frame, NOBODY)
+    assert told() == (200, 1)
+    assert told(Status("room", "stalled", "room is silent.", 0, 1.5)) == (200, 0)  # perhaps for a moment only
+    assert told(Status("room", "lost", "room does not answer.", 0, 5.0)) == (503, 0)
+    assert served.ask("/health/live")[0] == 200
+    assert told(Status("room", "online", None, 3, 20.0)) == (200, 1)
+    found = served.samples()
+    assert (found["stan_edge_camera_outages_total", "lost"], found["stan_edge_camera_outages_total", "stalled"]) == (
+        1,
+        1,
+    )

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from bench.faults.mosquitto import Listener, Mosquitto, free_port
 from stan_edge.errors import ConfigError
 from stan_edge.records import End, Record, Status, WindowCounts
+from stan_edge.sinks import mqtt
 from stan_edge.sinks.broker import DEFAULT_PREFIX, Broker, topic_name
 from stan_edge.sinks.home_assistant import discovery
 from stan_edge.sinks.mqtt import Mqtt
@@ -407,11 +408,16 @@ def test_what_an_outage_leaves_behind_is_valid_json(mosquitto: Mosquitto, listen
 
 
 def test_a_camera_that_is_lost_is_not_available_until_it_is_back(
-    mosquitto: Mosquitto, listener: Listener, open_mqtt: Open
+    mosquitto: Mosquitto, listener: Listener, open_mqtt: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mqtt, "STATE_EVERY_S", 0.0)
     sink = open_mqtt(mosquitto.port)
     listener.wait(lambda: listener.texts("/availability") == ["online"])
-    tell(sink, START, Status(CAMERA, "lost", "room does not answer.", 0, 12.5))
+    tell(sink, START, a_window(0, "falling"))
+    listener.wait(lambda: listener.of("/state") and listener.of("/state")[-1]["label"] == "falling")
+    tell(sink, Status(CAMERA, "lost", "room does not answer.", 0, 12.5))
     listener.wait(lambda: listener.texts("/availability") == ["online", "offline"])
+    listener.wait(lambda: listener.of("/state")[-1]["reason"] == "lost")
+    assert listener.of("/state")[-1].items() >= {"valid": False, "label": None, "probability": None}.items()
     tell(sink, Status(CAMERA, "online", None, 3, 20.0))
     listener.wait(lambda: listener.texts("/availability") == ["online", "offline", "online"])

@@ -19,10 +19,12 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import SourceConnectError
 from stan_edge.explainer import Explainer
+from stan_edge.records import Status
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show
+from tests.stan_edge.sinks.conftest import START, a_window
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -182,3 +184,17 @@ def test_a_manager_that_does_not_read_or_is_gone_holds_up_nobody(manager: Manage
         sink._notify("WATCHDOG=1")
     sink.close()
     assert time.monotonic() - began_s < 2.0
+
+
+def test_a_camera_that_is_lost_is_in_the_line_of_status_at_once(manager: Manager) -> None:
+    sink = opened()
+    for record in (START, a_window(0), Status("camera 0", "lost", "It does not answer.", 0, 3.0)):
+        sink.record(record)
+        sink.turn({})
+    lines = manager.told()
+    assert lines[-1] == "STATUS=camera 0: camera lost: It does not answer.; 1 windows, 0 events"
+    sink.record(a_window(1))
+    sink.record(Status("camera 0", "online", None, 2, 9.0))
+    sink.turn({})
+    assert manager.told()[-1] == "STATUS=camera 0: camera online; 2 windows, 0 events"
+    sink.close()
