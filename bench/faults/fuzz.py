@@ -162,8 +162,8 @@ def row(tally: Tally) -> str:
     taken = sum(count for outcome, count in outcomes.items() if not outcome.endswith("Error"))
     refused = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common() if outcome.endswith("Error"))
     return (
-        f"| {tally.target.name} | {tally.target.what} | {outcomes.total() + bugs} | {taken} | {refused or '-'} | {bugs} "
-        f"| {tally.slowest_s:.2f} | {tally.most_mib:.0f} |"
+        f"| {tally.target.name} | {tally.target.what} | {outcomes.total() + bugs} | {taken} | {refused or '-'} "
+        f"| {bugs} | {tally.slowest_s:.2f} | {tally.most_mib:.0f} |"
     )
 
 
@@ -204,7 +204,7 @@ def main(
             lines.append(row(tally))
             print(lines[-1], flush=True)
             bugs += [f"- {one.name} {number}: {bug}" for number, bug in tally.bugs]
-            print("\n".join(f"- {one.name} {number}: {bug}" for number, bug in tally.bugs[:20]), flush=True)
+            print("\n".join(bugs[-20:]), flush=True)
     lines += ["", f"{cases} cases, {len(bugs)} bugs.", *([""] if bugs else []), *bugs]
     print("\n".join(lines))
     if out:
