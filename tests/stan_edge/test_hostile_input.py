@@ -26,7 +26,7 @@ from stan_train.manifest import read_manifest
 QUICK = {
     **dict.fromkeys(("configuration", "options", "contract", "digests", "manifest"), 150),
     **dict.fromkeys(("video", "pictures", "outbox", "collection", "requests"), 60),
-    **dict.fromkeys(("journal", "recordings", "webhook"), 25),
+    **dict.fromkeys(("journal", "recordings", "webhook", "hugging-face"), 25),
     **dict.fromkeys(("camera", "broker"), 5),
 }
 """How many cases of which target."""

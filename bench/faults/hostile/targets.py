@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.hostile import Target, databases, models, network, pictures, texts
+from bench.faults.hostile import Target, databases, hugging_face, models, network, pictures, texts
 
 TARGETS = {
     one.name: one
@@ -15,6 +15,7 @@ TARGETS = {
         Target("digests", "`digests.json`: names, digests, links, devices", 800, 10, models.digests),
         Target("recordings", "`parity.npz`: zip, arrays, pickles", 500, 20, models.recordings),
         Target("graph", "ONNX graphs and weights, in both engines", 150, 60, models.graphs, memory_mib=6144),
+        Target("hugging-face", "folders for `export`: JSON and safetensors", 200, 60, hugging_face.folders, 6144),
         Target("manifest", "CSV for `--data`", 2000, 10, texts.manifests),
         Target("collection", "folders for `data scan`, five formats", 600, 20, texts.collections),
         Target("journal", "journals: bytes, and rows with right sums; read, then written", 800, 30, databases.journals),
