@@ -12,6 +12,7 @@ beside each other are not independent.
 
 from __future__ import annotations
 
+import json
 import random
 import shlex
 import sys
@@ -141,13 +142,39 @@ def alarming(bundle: Bundle) -> Bundle:
     return replace(bundle, contract=bundle.contract.model_copy(update={"events": events}))
 
 
-def sample(seen: Seen, http: int, samples: list[Sample], ended: threading.Event) -> None:
-    process = psutil.Process()
-    while not ended.wait(SAMPLE_S):
-        with suppress(URLError):  # the run has just ended
-            urllib.request.urlopen(f"http://127.0.0.1:{http}/metrics", timeout=10).read()
-        memory = process.memory_info().rss / 2**20
-        samples.append(Sample(seen.now_s, memory, process.num_threads(), process.num_fds()))
+class Sampler:
+    """Looks at the process twice a second of real time, scrapes the metrics, and takes what the broker has delivered,
+    so that this does not grow instead."""
+
+    def __init__(self, seen: Seen, http: int, listener: Listener) -> None:
+        self.samples: list[Sample] = []
+        self.arrived: set[tuple[str, int]] = set()
+        self._seen, self._http, self._listener = seen, http, listener
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._take()
+
+    def _run(self) -> None:
+        process = psutil.Process()
+        while not self._ended.wait(SAMPLE_S):
+            with suppress(URLError):  # the run has just ended
+                urllib.request.urlopen(f"http://127.0.0.1:{self._http}/metrics", timeout=10).read()
+            self._take()
+            memory = process.memory_info().rss / 2**20
+            self.samples.append(Sample(self._seen.now_s, memory, process.num_threads(), process.num_fds()))
+
+    def _take(self) -> None:
+        messages = self._listener.messages
+        count = len(messages)
+        for _, payload, _ in messages[:count]:
+            event = json.loads(payload)
+            self.arrived.add((event["id"], event["sequence"]))
+        del messages[:count]
 
 
 def slope(samples: Sequence[Sample], what: str) -> tuple[float, float]:
@@ -198,10 +225,7 @@ def main(
         journal = stack.enter_context(closing(Journal(folder / "journal")))
         camera = ScriptedCamera(script(reconnects), clock, name="room")
         source = Reconnecting("room", camera.open, clock=clock, rng=random.Random(0))
-        samples: list[Sample] = []
-        ended = threading.Event()
-        sampler = threading.Thread(target=sample, args=(seen, http, samples, ended), daemon=True)
-        sampler.start()
+        sampler = Sampler(seen, http, listener)
         began_s = time.monotonic()
         runtime = Runtime(
             bundle,
@@ -215,11 +239,10 @@ def main(
         )
         end = runtime.run(source, None)
         took_s = time.monotonic() - began_s
-        ended.set()
-        sampler.join()
+        sampler.close()
+        samples, arrived = sampler.samples, sampler.arrived
         journal.close()
         stored = [row for row in read_rows(folder / "journal", "records").rows if row.event]
-        arrived = {(event["id"], event["sequence"]) for event in listener.of("/event")}
         packs = len(list((folder / "evidence").iterdir()))
         video_mb = (folder / "seen.mp4").stat().st_size / 1e6 if save_video else 0.0
     hours = seen.now_s / 3600
