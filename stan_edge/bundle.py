@@ -141,7 +141,7 @@ def methods_to_show(bundle: Bundle) -> tuple[Method, ...]:
 def _read_digests(path: Path) -> dict[str, str]:
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DigestError(
             f"{path.parent} is not a model bundle: {path.name} cannot be read; `stan-edge export` writes bundles."
         ) from error

@@ -28,6 +28,10 @@ Every message is one sentence that says what is wrong and what to do next.
 class StanEdgeError(Exception):
     """Base of every error that stan-edge raises on purpose."""
 
+    def __str__(self) -> str:
+        """In one line that any terminal can print: names and answers that it repeats may hold anything."""
+        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in super().__str__())
+
 
 class ConfigError(StanEdgeError):
     """An option, a configuration value or a missing extra."""

@@ -11,10 +11,12 @@ import json
 import os
 import platform
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +24,13 @@ from numpy.typing import NDArray
 from stan_edge.backends import GPU_BACKENDS, Backend, candidates, open_candidate
 from stan_edge.bundle import Bundle
 from stan_edge.contract import Method
-from stan_edge.errors import BackendError, BackendUnavailableError, ParityError
+from stan_edge.errors import BackendError, BackendUnavailableError, BundleError, ParityError
 from stan_edge.explainer import Explainer, Labeller
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
+MOST_RECORDED_BYTES = 1 << 30
+"""Unpacked; the shipped model's recordings are 3 MB, and a few kB of zip can claim any size."""
 SMALLEST = 1e-30
 """Keeps a recording of nothing but zeros (a Grad-CAM that is negative everywhere) from being 0 / 0."""
 
@@ -50,15 +54,13 @@ class ParityRow:
 
 
 def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:
-    """Run every recorded window through a loaded method and compare."""
+    """Run every recorded window through a loaded method and compare.
+
+    Raises:
+        BundleError: the recordings cannot be read.
+    """
     errors = {"logits": 0.0, "scores": 0.0, "map": 0.0}
-    with np.load(bundle.parity) as recorded:
-        references = {
-            "logits": recorded["logits"],
-            "scores": recorded[f"scores_{explainer.method}"],
-            "map": recorded[f"map_{explainer.method}"],
-        }
-        frames, classes = recorded["frames"], recorded["class_index"]
+    frames, classes, references = _recorded(bundle, explainer.method)
     for number, (window, class_index) in enumerate(zip(frames, classes, strict=True)):
         got = explainer(window, int(class_index))
         for name, value in (("logits", got.logits), ("scores", got.frame_scores), ("map", got.map)):
@@ -74,12 +76,46 @@ def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:
     )
 
 
+def _recorded(
+    bundle: Bundle, method: Method
+) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]], dict[str, NDArray[np.float64]]]:
+    """Windows, the class that each was explained for, and what came out."""
+    spec, path = bundle.contract.input, bundle.parity
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+        if unpacked_bytes > MOST_RECORDED_BYTES:
+            raise ValueError(f"{unpacked_bytes} bytes of recordings")
+        # opened here, because np.load leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as recorded:
+            frames, classes = recorded["frames"], recorded["class_index"]
+            references = {
+                "logits": recorded["logits"],
+                "scores": recorded[f"scores_{method}"],
+                "map": recorded[f"map_{method}"],
+            }
+        if frames.dtype != np.uint8 or frames.shape[-4:] != (spec.frames, spec.size_px, spec.size_px, 3):
+            raise ValueError(f"frames are {frames.dtype} {frames.shape}")
+        if classes.dtype.kind != "i" or classes.ndim != 1 or not 0 < len(classes) == len(frames):
+            raise ValueError(f"{classes.shape} classes for {len(frames)} windows")
+        for name, reference in references.items():
+            if reference.dtype != np.float64 or len(reference) != len(frames):
+                raise ValueError(f"{name} are {reference.dtype} {reference.shape}")
+    except Exception as error:  # what zipfile, zlib and numpy's parser of headers raise has nothing in common
+        raise BundleError(
+            f"{path}: the recordings cannot be read ({error}); copy or export the bundle again."
+        ) from error
+    return frames, classes, references
+
+
 def _relative_error(value: NDArray[np.float32], references: NDArray[np.float64], number: int) -> float:
-    """Largest difference over the largest value of the same recording; NaN stays NaN.
+    """Largest difference over the largest value of the same recording; NaN stays NaN, another shape is infinite.
 
     A recording that is all but zero (a Grad-CAM with nothing above zero) counts against a thousandth of the
     largest value of all recordings; when all are zero, any other value counts as wrong.
     """
+    if value.shape != references[number].shape:
+        return float("inf")
     largest = max(np.abs(references[number]).max(), 1e-3 * np.abs(references).max(), SMALLEST)
     return float(np.abs(value.astype(np.float64) - references[number]).max() / largest)
 

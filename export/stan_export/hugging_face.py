@@ -7,15 +7,14 @@ that comes with a model is run.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from stan_edge.bundle import file_digest
@@ -44,23 +43,25 @@ def read_hugging_face(
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
     from transformers import AutoModelForVideoClassification
 
-    processor = _read_json(folder / PROCESSOR, "save the model's image processor beside it with save_pretrained")
+    processor = _read_processor(folder / PROCESSOR)
     try:
         model = AutoModelForVideoClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, attn_implementation="eager"
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:  # of its configurations each raises what it likes
         first_line = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{folder} holds no video classifier that can be read ({first_line}).") from error
     config = model.config
     side = _side(config.image_size)
     if side is None:
         raise CheckpointError(f"{folder}: pictures of {config.image_size} are not square; only square ones are read.")
-    return classifier(
-        _Pixels(model, processor),
-        folder.resolve().name,
-        [config.id2label[number] for number in range(config.num_labels)],
-        InputSpec(
+    if config.num_channels != 3:
+        raise CheckpointError(f"{folder}: pictures of {config.num_channels} channels are not RGB; only RGB is read.")
+    labels = [config.id2label.get(number) for number in range(config.num_labels)]
+    if not all(isinstance(label, str) for label in labels):
+        raise CheckpointError(f"{folder}: id2label does not name every class; save the model with its labels.")
+    try:
+        spec = InputSpec(
             frames=config.num_frames,
             window_s=window_s,
             size_px=side,
@@ -69,7 +70,15 @@ def read_hugging_face(
             region="box",
             mean=0.0,  # `_Pixels` normalises, each channel by itself
             std=1.0,
-        ),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(f"{folder}: {first['loc'][0]} cannot be used ({first['msg']}).") from error
+    return classifier(
+        _Pixels(model, processor),
+        folder.resolve().name,
+        labels,
+        spec,
         background=background,
         alarms=alarms,
         staa=_staa(config),
@@ -80,21 +89,37 @@ def read_hugging_face(
     )
 
 
+Three = tuple[float, float, float]
+Deviation = Annotated[float, Field(gt=0)]
+
+
+class _Processor(BaseModel):
+    """What of an image processor decides the values that the model gets; the rest of its fields is not looked at."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    do_rescale: bool | None = True
+    rescale_factor: float = 1 / 255
+    offset: bool | None = False
+    do_normalize: bool | None = True
+    image_mean: Three | None = None
+    image_std: tuple[Deviation, Deviation, Deviation] | None = None
+
+
 class _Pixels(nn.Module):
     """The model behind what its image processor does to pixels: values 0 to 1, `[B, 3, T, S, S]` -> logits."""
 
     gain: Tensor
     shift: Tensor
 
-    def __init__(self, model: nn.Module, processor: dict[str, Any]) -> None:
+    def __init__(self, model: nn.Module, processor: _Processor) -> None:
         super().__init__()
         self.model = model
         # gray level v becomes (v * factor - offset - mean) / std
-        factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
-        offset = 1.0 if processor.get("offset", False) else 0.0
-        normalise = processor.get("do_normalize", True)
-        mean = torch.tensor(processor["image_mean"] if normalise else [0.0] * 3)
-        std = torch.tensor(processor["image_std"] if normalise else [1.0] * 3)
+        factor = processor.rescale_factor if processor.do_rescale else 1.0
+        offset = 1.0 if processor.offset else 0.0
+        mean = torch.tensor(processor.image_mean if processor.do_normalize else [0.0] * 3)
+        std = torch.tensor(processor.image_std if processor.do_normalize else [1.0] * 3)
         self.register_buffer("gain", (255 * factor / std).view(1, 1, 3, 1, 1))
         self.register_buffer("shift", (-(offset + mean) / std).view(1, 1, 3, 1, 1))
 
@@ -156,11 +181,18 @@ def _weights_digest(folder: Path) -> str:
     return ", ".join(f"{path.name} sha256 {file_digest(path)[:16]}" for path in parts)
 
 
-def _read_json(path: Path, advice: str) -> dict[str, Any]:
+def _read_processor(path: Path) -> _Processor:
+    advice = "save the model's image processor beside it with save_pretrained"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        processor = _Processor.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise CheckpointError(
+            f"{path} cannot be read ({field}{': ' if field else ''}{first['msg']}); {advice}."
+        ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); {advice}.") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is no configuration; {advice}.")
-    return found
+    if processor.do_normalize and (processor.image_mean is None or processor.image_std is None):
+        raise CheckpointError(f"{path} cannot be read (image_mean or image_std is missing); {advice}.")
+    return processor

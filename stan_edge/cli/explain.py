@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads
+from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads, choice
 from stan_edge.errors import ConfigError
+from stan_edge.privacy import LEVELS, Privacy
 
 if TYPE_CHECKING:
     from stan_edge.bundle import Bundle
@@ -36,6 +37,9 @@ def command(
     hop_s: HopS = None,
     crop: CropText = None,
     person: Person = True,
+    privacy: Annotated[
+        str, typer.Option("--privacy", help="How people are hidden in the pictures: none, blur or silhouette.")
+    ] = "none",
     backend: BackendName = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -54,6 +58,7 @@ def command(
     if suffix not in SUFFIXES:
         raise ConfigError(f"--out {out}: choose a name that ends in {', '.join(SUFFIXES)}.")
     check_output(out, "--out", suffix)
+    shown = cast(Privacy, choice("--privacy", privacy, *LEVELS))
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
@@ -65,7 +70,8 @@ def command(
         stack.callback(file.close)
         source = CroppedSource(file, Crop.parse(crop)) if crop else file
         _, explainers = open_proven(bundle, chosen, backend, threads=threads)
-        tracker = stack.enter_context(watching(masks=contract.input.region == "mask")) if person else None
+        masks = contract.input.region == "mask" or shown == "silhouette"
+        tracker = stack.enter_context(watching(masks=masks)) if person else None
         on_frame = stack.enter_context(_bar(file.expected_frames))
         try:
             with replacing(out) as part:
@@ -79,6 +85,7 @@ def command(
                     tracker,
                     hop_s,
                     asked=asked,
+                    privacy=shown,
                     on_frame=on_frame,
                     on_final=table.frame if table else None,
                 )

@@ -15,6 +15,7 @@ from stan_edge.drawing import add_heat, heated, scale_to
 from stan_edge.explainer import PREDICTED, Explainer
 from stan_edge.film.curve import Curve
 from stan_edge.person import Tracker
+from stan_edge.privacy import Privacy, hide
 from stan_edge.records import Event, WindowResult
 from stan_edge.sources import Frame, Source
 from stan_edge.stream import Step, Stream
@@ -66,6 +67,7 @@ def explain_film(
     hop_s: float,
     *,
     asked: str | None = None,
+    privacy: Privacy = "none",
     on_frame: Callable[[Frame], None] | None = None,
     on_final: OnFinal | None = None,
 ) -> Film:
@@ -76,6 +78,7 @@ def explain_film(
         explainers: one for each method, at least one.
         tracker: finds the person; None takes the whole frame.
         asked: the class that every window explains; None: its own label.
+        privacy: what the pictures of the film show of the person; the model sees everything.
         on_frame: is called with every frame of the source.
         on_final: is called with every frame of the timeline and whether it is important, once for each method.
 
@@ -86,7 +89,7 @@ def explain_film(
         explainer.method: Stream(source.name, contract, explainer.method, hop_s, tracker, live=False, asked=asked)
         for explainer in explainers
     }
-    film = _Builder(contract, explainers[0].method, streams, on_final)
+    film = _Builder(contract, explainers[0].method, streams, privacy, on_final)
     class_index = PREDICTED if asked is None else contract.classes.index(asked)
     first = streams[explainers[0].method]
 
@@ -135,9 +138,11 @@ class _Builder:
         contract: Contract,
         method: Method,
         streams: Mapping[Method, Stream],
+        privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
         self._contract, self._method, self._streams, self._on_final = contract, method, streams, on_final
+        self._privacy = privacy
         self._curves = {name: Curve() for name in streams}
         self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
@@ -204,7 +209,10 @@ class _Builder:
         for sample, cells in zip(window.samples, focus(heat), strict=True):
             image, known = sample.frame.image, self._waiting.get(sample.frame.index)
             if known is None or known.probability < result.probability:
-                picture = scale_to(image, PICTURE_PX) if known is None else known.picture
+                if known is None:
+                    picture = scale_to(hide(image, sample.region, self._privacy), PICTURE_PX)
+                else:
+                    picture = known.picture
                 scale = PICTURE_PX / image.shape[1]
                 self._waiting[sample.frame.index] = _Waiting(result.probability, picture, scale, cells, square)
 

@@ -24,6 +24,10 @@ WAL_PAGES = 256
 WINDOW = "window"
 TABLES = ("records", "windows")
 ALL = (0, (1 << 63) - 1)
+MOST_WINDOW_BYTES = 1 << 20
+"""Unpacked; they have 1,500."""
+LARGEST_SEQ, LARGEST_AT_MS = 1 << 62, 253_402_300_799_000
+"""What a row can hold and nobody has written: there is a number after it, and its time has a year."""
 BUSY_S = 5.0
 """Writers wait for each other this long: a run, and `events --mark-exported`."""
 
@@ -40,6 +44,14 @@ _COLUMNS = f"""( -- stan-edge journal {SCHEMA}
     crc INTEGER NOT NULL
 )"""
 _SQL = {table: f"CREATE TABLE {table} {_COLUMNS}" for table in TABLES}
+_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "start": {"camera": str, "live": bool},
+    WINDOW: {"camera": str, "window": int},
+    "event": {"camera": str, "event": int, "phase": str, "label": str}
+    | dict.fromkeys(("t_start_s", "t_end_s", "peak_probability"), (int, float)),
+    "end": {"frames": int, "windows": dict},
+}
+"""Of a record, by kind, what a reader looks at."""
 _MAGIC = b"SQLite format 3\0"
 _FIXED = {  # offset in the header: what every journal has there
     16: struct.pack(">H", PAGE_BYTES),
@@ -95,10 +107,45 @@ class Row(Head):
         *head, exported_ms, body, crc = values
         if not isinstance(body, str | bytes) or _crc(tuple(head), body) != crc:
             raise JournalDamagedError(f"Record {head[0]} is damaged.")
-        text = zlib.decompress(body).decode() if isinstance(body, bytes) else body
         seq, at_ms, camera, kind, event, phase = head
         marked = exported_ms if isinstance(exported_ms, int) else None
-        return cls(seq, at_ms, camera, kind, event, phase, marked, text)
+        row = cls(seq, at_ms, camera, kind, event, phase, marked, _text(body))
+        if not row._can_be_ours():
+            raise JournalDamagedError(f"Record {seq} is none of ours.")
+        return row
+
+    def _can_be_ours(self) -> bool:
+        """A right sum only says that nothing has changed since; readers rely on these."""
+        texts = isinstance(self.camera, str) and isinstance(self.kind, str)
+        names = all(value is None or isinstance(value, str) for value in (self.event, self.phase))
+        times = isinstance(self.at_ms, int) and 0 <= self.at_ms <= LARGEST_AT_MS
+        if not (texts and names and times and 0 < self.seq <= LARGEST_SEQ):
+            return False
+        try:
+            said = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return False
+        needed = _FIELDS.get(self.kind, {})
+        return (
+            isinstance(said, dict)
+            and said.get("type") == self.kind
+            and (self.kind == "event") == (self.event is not None)
+            and all(isinstance(said.get(name), kind) for name, kind in needed.items())
+        )
+
+
+def _text(body: str | bytes) -> str:
+    """What was stored; a few bytes can unpack to anything, so there is a limit."""
+    if isinstance(body, str):
+        return body
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(body, MOST_WINDOW_BYTES).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise JournalDamagedError(f"A window cannot be unpacked ({error}).") from error
+    if not unpacking.eof:
+        raise JournalDamagedError("A window is larger than any that was written.")
+    return text
 
 
 def _crc(head: tuple[Any, ...], body: str | bytes) -> int:

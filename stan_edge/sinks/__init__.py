@@ -24,7 +24,7 @@ class Sink:
         """
 
     def record(self, record: Record) -> None:
-        """A record: start, window, event, end."""
+        """A record: start, status of a camera, window, event, end."""
 
     def frame(self, frame: Frame, region: Region) -> None:
         """A frame has arrived and the person's region in it is known. Its picture is what the run's privacy leaves of

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stan_edge.person import Region
-from stan_edge.records import End, Record, Start
+from stan_edge.records import End, Record, Start, Status
 from stan_edge.sinks import Sink
 from stan_edge.sources import Frame
 
@@ -23,6 +23,7 @@ class Health(Sink):
         self._turned_s = time.monotonic()
         self._frame_s: float | None = None
         self._running = self._ended = False
+        self._away = False
 
     @property
     def loop_age_s(self) -> float:
@@ -41,9 +42,9 @@ class Health(Sink):
 
     @property
     def ready(self) -> bool:
-        """The model is loaded and a frame came lately."""
+        """The model is loaded, the camera is not known to be lost, and a frame came lately."""
         age_s = self.frame_age_s
-        return self._running and age_s is not None and age_s <= READY_S
+        return self._running and not self._away and age_s is not None and age_s <= READY_S
 
     def turn(self, dropped: Mapping[str, int]) -> None:
         self._turned_s = time.monotonic()
@@ -54,6 +55,8 @@ class Health(Sink):
     def record(self, record: Record) -> None:
         if isinstance(record, Start | End):
             self._running, self._ended = isinstance(record, Start), isinstance(record, End)
+        elif isinstance(record, Status) and record.state != "stalled":  # for a moment of silence there is `READY_S`
+            self._away = record.state != "online"
 
 
 class WholeHealth:

@@ -6,7 +6,9 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,8 @@ from stan_edge.sinks.health import Health, WholeHealth
 DEFAULT_HOST = "127.0.0.1"
 PATIENCE_S = 5.0
 """A client that says nothing for this long is hung up on."""
+REQUEST_S = 10.0
+"""All that a client gets, from coming to going: a letter every four seconds is never silent for long."""
 MOST_CLIENTS = 16
 """At once; more are hung up on, so that they cost no memory and no thread."""
 
@@ -83,6 +87,7 @@ class _Server(ThreadingHTTPServer):
         self.registry = registry
         self.address_family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         self._clients = threading.BoundedSemaphore(MOST_CLIENTS)
+        self._until_s: dict[socket.socket, float] = {}
         super().__init__((at.host, at.port), _Handler)
 
     def server_bind(self) -> None:
@@ -95,10 +100,19 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._until_s[request] = time.monotonic() + REQUEST_S
         try:
             super().process_request_thread(request, client_address)
         finally:
+            del self._until_s[request]
             self._clients.release()
+
+    def service_actions(self) -> None:
+        """Several times a second, in the server's thread: whose time is up is hung up on."""
+        for client, until_s in list(self._until_s.items()):
+            if time.monotonic() >= until_s:
+                with suppress(OSError):  # it has gone by itself
+                    client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Said nowhere: whoever hangs up in the middle is no concern of ours."""

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from stan_edge.person import Region
-from stan_edge.records import Event, Level, Load, Record, Start, WindowResult
+from stan_edge.records import Event, Level, Load, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.health import Health
@@ -27,6 +27,15 @@ class Families:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         labels = ["camera"]
+        self.online = Gauge(
+            "stan_edge_camera_online", "Whether the camera is there and delivers.", labels, registry=registry
+        )
+        self.outages = Counter(
+            "stan_edge_camera_outages",
+            "How often the camera was lost or stalled.",
+            [*labels, "state"],
+            registry=registry,
+        )
         self.frames = Counter("stan_edge_frames", "Frames that arrived.", labels, registry=registry)
         self.dropped = Counter(
             "stan_edge_frames_dropped", "Frames lost, by cause.", [*labels, "cause"], registry=registry
@@ -118,6 +127,11 @@ class Metrics(Sink):
                 states = (record.view, str(record.fallback).lower(), str(record.calibrated).lower())
                 self._all.model.labels(self._camera, *facts, *states).set(1)
                 self._all.load.labels(self._camera).set(0)
+                self._all.online.labels(self._camera).set(1)  # a camera that is not there says so next
+            case Status():
+                self._all.online.labels(self._camera).set(record.state == "online")
+                if record.state in ("lost", "stalled"):
+                    self._all.outages.labels(self._camera, record.state).inc()
             case WindowResult():
                 self._window(record)
             case Load():

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stan_edge.names import plain_name
-from stan_edge.records import End, Event, Level, Load, Record, Start, Status, WindowResult, to_line
+from stan_edge.records import End, Event, Level, Load, Record, Start, State, Status, WindowResult, to_line
 from stan_edge.say import Say, say
 from stan_edge.sinks.broker import Broker
 from stan_edge.sinks.event_courier import EventCourier
@@ -77,6 +77,7 @@ class Mqtt(EventCourier):
         self._told: tuple[object, ...] = ()
         self._under_way: int | None = None  # paho's number of the outbox's first message
         self._available = "online"  # the camera; without a connection the broker says offline
+        self._away: State | None = None
         self._connected = False
         self._trouble: str | None = None
         self._heard: deque[Callable[[], None]] = deque()  # paho's thread says, ours does
@@ -101,8 +102,11 @@ class Mqtt(EventCourier):
                 self._tell_state(at_once=record.phase != "update")
             case Status():
                 self._available = "online" if record.state == "online" else "offline"
+                self._away = None if record.state == "online" else record.state
+                self._window = None  # what was seen before is the case no longer
                 if self._connected:
                     self._tell("availability", self._available)
+                self._tell_state(at_once=self._away is not None)
             case Load():
                 self._load = record.level
                 self._tell_state(at_once=True)
@@ -220,7 +224,7 @@ class Mqtt(EventCourier):
             "model": self._start.model,
             "at": at,
             "valid": window.valid if window else False,
-            "reason": window.reason if window else None,
+            "reason": window.reason if window else self._away,
             "label": window.label if window else None,
             "probability": round(window.probability, 4) if window and window.probability is not None else None,
             "person": window.person if window else None,

@@ -13,6 +13,8 @@ from stan_edge.sinks.message import Message
 
 LIMIT = 10_000
 """About 15 MB: ten minutes without a receiver make at most 2,400 messages, four classes alarming all the time."""
+LARGEST_NUMBER = 1 << 62
+"""There must be numbers after it."""
 
 TABLE = "CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY, key TEXT, body BLOB, spare INTEGER)"
 
@@ -122,7 +124,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         file.execute("BEGIN IMMEDIATE")
         file.execute(TABLE)
         file.execute("COMMIT")
-        file.execute("SELECT number, key, body, spare FROM outbox").fetchall()
+        for number, key, body, _ in file.execute("SELECT number, key, body, spare FROM outbox"):
+            known = isinstance(number, int) and isinstance(key, str) and isinstance(body, bytes)
+            if not (known and number < LARGEST_NUMBER):
+                raise sqlite3.DatabaseError(f"row {number} is no message")
         (found,) = file.execute("PRAGMA quick_check").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from stan_edge.records import End, Event, Load, Record, Start, WindowResult
+from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult
 from stan_edge.sinks import Sink
 
 STATUS_EVERY_S = 10.0
@@ -39,6 +39,9 @@ class Systemd(Sink):
         match record:
             case Start():
                 self.camera = record.camera
+                self._service.tell_soon()
+            case Status():
+                self.seen = f"camera {record.state}" + (f": {record.reason}" if record.reason else "")
                 self._service.tell_soon()
             case WindowResult():
                 self.windows += 1

@@ -16,9 +16,12 @@ import hashlib
 import hmac
 import random
 import re
+import socket
 import ssl
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
@@ -32,6 +35,9 @@ from stan_edge.sinks.message import Message
 from stan_edge.sinks.outbox import Outbox
 
 TIMEOUT_S = 5.0
+ANSWER_S = 15.0
+"""The whole answer must be there within this: one that comes letter by letter, or never gets beyond `100 Continue`,
+would hold up the messages behind it for ever."""
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 REFUSED = (400, 409, 413, 415, 422)
@@ -156,8 +162,10 @@ class Webhook(EventCourier):
             else HTTPConnection(hook.host, hook.port, timeout=TIMEOUT_S)
         )
         with closing(connection):
-            connection.request("POST", hook.target, message.body, hook.headers(message, time.time()))
-            answer = connection.getresponse()
+            connection.connect()
+            with _at_most(ANSWER_S, connection.sock):
+                connection.request("POST", hook.target, message.body, hook.headers(message, time.time()))
+                answer = connection.getresponse()
             wait = answer.headers.get("Retry-After", "")
             return answer.status, float(wait) if re.fullmatch(r"\d{1,9}", wait) else None
 
@@ -169,6 +177,23 @@ class Webhook(EventCourier):
         self._failures += 1
         self._not_before_s = time.monotonic() + wait_s
         return wait_s
+
+
+@contextmanager
+def _at_most(limit_s: float, connected: socket.socket) -> Iterator[None]:
+    """Hang up when it takes longer."""
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+    deadline = threading.Timer(limit_s, hang_up)
+    deadline.daemon = True
+    deadline.start()
+    try:
+        yield
+    finally:
+        deadline.cancel()
 
 
 def _key(secret: str) -> bytes:

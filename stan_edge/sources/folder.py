@@ -46,8 +46,11 @@ class ImageFolder:
             return None
         path, index = self._paths[self._index], self._index
         self._index += 1
-        # `imread` says nothing of a file that may not be read
-        bgr = self._cv2.imread(str(path), self._cv2.IMREAD_COLOR)
+        # `imread` says nothing of a file that may not be read, and raises for one that claims too large a picture
+        try:
+            bgr = self._cv2.imread(str(path), self._cv2.IMREAD_COLOR)
+        except self._cv2.error:
+            bgr = None
         if bgr is None:
             raise SourceDecodeError(f"{path} is not a picture that can be read; remove it or copy it again.")
         image: Image = self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB)

@@ -34,6 +34,11 @@ def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
         ("film.mkv", ("-o", "film.pdf"), "a name that ends in .html, .png, .json"),
         ("film.mkv", ("-o", "none/film.png"), "does not exist"),
         ("film.mkv", ("-o", "film.png", "--methods", "shap"), "Method shap"),
+        (
+            "film.mkv",
+            ("-o", "film.png", "--privacy", "mosaic"),
+            "--privacy 'mosaic' is not one of none, blur, silhouette",
+        ),
         ("film.mkv", ("-o", "film.png", "--explain-class", "background"), "is not one of falling"),
         ("typo.mkv", ("-o", "film.png"), "typo.mkv does not exist"),
     ],
@@ -43,3 +48,24 @@ def test_what_does_not_fit_is_said_in_a_sentence(refused, tmp_path, monkeypatch,
     write_video(tmp_path / "film.mkv", [np.zeros((48, 64, 3), np.uint8)] * 5)
     refused("explain", video, *options, says=[says])
     assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
+
+
+def test_people_are_hidden_when_that_is_asked_for_and_only_then(stan_edge, tmp_path):
+    from stan_edge.sources import demo_clip
+
+    pictures, labels = {}, {}
+    for privacy in ("none", "blur", "silhouette"):
+        out = tmp_path / f"{privacy}.png"
+        ran = stan_edge("explain", demo_clip(), "-o", out, "--methods", "gradcam", "--privacy", privacy)
+        assert ran.returncode == 0, ran.stderr
+        pictures[privacy], labels[privacy] = cv2.imread(str(out)), ran.stdout.split("written")[0]
+    assert labels["none"] == labels["blur"] == labels["silhouette"]
+    assert len({picture.shape for picture in pictures.values()}) == 1
+    tracks, shown = slice(0, 240), (slice(300, 390), slice(14, 214))  # the first key frame, below its caption
+    assert np.array_equal(pictures["blur"][tracks], pictures["none"][tracks])
+    assert np.array_equal(pictures["silhouette"][tracks], pictures["none"][tracks])
+    details = {name: cv2.Laplacian(picture[shown], cv2.CV_32F).var() for name, picture in pictures.items()}
+    assert details["blur"] < 0.5 * details["none"]
+    flat = {name: (np.abs(picture[shown].astype(int) - 96) <= 1).all(2).mean() for name, picture in pictures.items()}
+    assert flat["silhouette"] > 0.2
+    assert flat["none"] < 0.02

@@ -52,7 +52,7 @@ def test_a_single_changed_byte_is_noticed(bundle_copy: Path, name: str) -> None:
         open_bundle(bundle_copy)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', '{"contract.json": 5}', "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', '{"contract.json": 5}', "\x00", "[" * 100_000])
 def test_a_damaged_list_of_digests_is_refused(bundle_copy: Path, content: str) -> None:
     (bundle_copy / DIGESTS).write_text(content)
     with pytest.raises(DigestError, match=r"digests\.json"):

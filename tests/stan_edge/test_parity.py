@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from stan_edge.backends.cuda import has_gpu
 from stan_edge.bundle import PARITY, Bundle, graph_file, methods_of, open_bundle, write_digests
 from stan_edge.cli import verify
 from stan_edge.contract import FORMS, METHODS, Method
-from stan_edge.errors import ParityError
+from stan_edge.errors import BundleError, ParityError
 from stan_edge.explainer import Explainer
 from stan_edge.parity import TOLERANCE, replay, require_parity
 
@@ -189,3 +190,62 @@ def test_verify_checks_the_other_methods_when_a_graph_does_not_load(
     said = capsys.readouterr().out
     assert "not checked: onnxruntime f32 gradcam: ONNX Runtime cannot load" in said
     assert has_gpu() or said.count("This machine has no NVIDIA GPU") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK", b"\x93NUMPY", b"\x80\x04."],
+    ids=["empty", "cut off", "an array alone", "a pickle"],
+)
+def test_recordings_that_are_no_archive_are_refused(bundle_copy: Path, backend: Backend, content: bytes) -> None:
+    (bundle_copy / PARITY).write_bytes(content)
+    refuses_recordings(bundle_copy, backend)
+
+
+def refuses_recordings(folder: Path, backend: Backend) -> None:
+    write_digests(folder)
+    bundle = open_bundle(folder)
+    with pytest.raises(BundleError, match="recordings cannot be read"):
+        replay(bundle, backend, Explainer(bundle, backend, "vanilla"))
+
+
+@pytest.mark.parametrize("name", ["frames", "class_index", "logits", "scores_vanilla", "map_vanilla"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:0],
+        lambda a: a.astype(str),
+        lambda a: np.array(3),
+        lambda a: np.array([Opened()] * len(a), object),
+        lambda a: np.repeat(a, 2, axis=0),
+    ],
+    ids=["none", "text", "a number", "objects", "too many"],
+)
+def test_recordings_of_another_kind_are_refused_and_nothing_is_unpickled(
+    bundle_copy: Path, backend: Backend, name: str, change: Any
+) -> None:
+    tampered(bundle_copy, **{name: change})
+    refuses_recordings(bundle_copy, backend)
+
+
+class Opened:
+    """Must not be: it would end the tests."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exit, (3,)
+
+
+def test_recordings_that_unpack_to_more_than_a_gigabyte_are_refused(bundle_copy: Path, backend: Backend) -> None:
+    with (
+        zipfile.ZipFile(bundle_copy / PARITY, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("frames.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(1100):
+            file.write(bytes(1 << 20))
+    assert (bundle_copy / PARITY).stat().st_size < 2 << 20
+    refuses_recordings(bundle_copy, backend)
+
+
+def test_a_map_of_another_size_is_caught(bundle_copy: Path, backend: Backend) -> None:
+    bundle = tampered(bundle_copy, map_vanilla=lambda a: a[..., :1])
+    assert not replay(bundle, backend, Explainer(bundle, backend, "vanilla")).passed

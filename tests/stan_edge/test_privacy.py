@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.explainer import Explainer, Explanation
+from stan_edge.film.explain import PICTURE_PX, Film, explain_film
 from stan_edge.person import NOBODY, Box, Mask, Region
 from stan_edge.privacy import CELLS, Privacy, hidden_box, hide
 from stan_edge.records import Record, WindowResult
@@ -220,3 +221,24 @@ def test_no_file_holds_the_person(
             assert min(found) > 0.6, path
         else:
             assert max(found) < 0.3, path
+
+
+@pytest.mark.parametrize("region", [TRACKED, NOBODY], ids=lambda region: region.state)
+@pytest.mark.parametrize("privacy", ["none", "blur", "silhouette"])
+def test_no_key_frame_of_an_explained_recording_shows_the_person(
+    eager_bundle: Bundle, explainer: Explainer, scene: list[Image], texture: Image, privacy: Privacy, region: Region
+) -> None:
+    def explained(privacy: Privacy) -> Film:
+        source = ScriptedSource([Show(scene, 10)], live=False, name="room")
+        contract = eager_bundle.contract
+        return explain_film(source, contract, [explainer], Fixed(region), contract.hop_s, privacy=privacy)
+
+    film, bare = explained(privacy), explained("none")
+    assert film.key_frames
+    found = [likeness(key.picture[..., ::-1], texture, PICTURE_PX / WIDTH) for key in film.key_frames]
+    if privacy == "none":
+        assert min(found) > 0.6
+    else:
+        assert max(found) < 0.3
+    assert film.events == bare.events
+    assert [key.frame for key in film.key_frames] == [key.frame for key in bare.key_frames]

@@ -15,18 +15,22 @@ Said = list[str]
 
 
 def event_row(number: int, phase: str = "start", *, at_ms: int = 0, exported_ms: int | None = None) -> Row:
-    body = f'{{"type":"event","camera":"door","phase":"{phase}","event":{number}}}'
+    body = (
+        f'{{"type":"event","camera":"door","phase":"{phase}","event":{number},"label":"falling",'
+        '"t_start_s":3.1,"t_end_s":4.9,"peak_probability":0.97}'
+    )
     return Row(0, at_ms, "door", "event", f"run-{number}", phase, exported_ms, body)
 
 
 def window_row(number: int, *, at_ms: int = 0, camera: str = "door") -> Row:
     frames = ",".join(f'{{"t_s":{number + k / 10},"index":{k},"score":0.{number * k % 9999}}}' for k in range(20))
-    body = f'{{"type":"window","window":{number},"frames":[{frames}]}}'
+    body = f'{{"type":"window","camera":"{camera}","window":{number},"frames":[{frames}]}}'
     return Row(0, at_ms, camera, "window", None, None, None, body)
 
 
 def other_row(kind: str, *, at_ms: int = 0, camera: str = "door") -> Row:
-    return Row(0, at_ms, camera, kind, None, None, None, f'{{"type":"{kind}","live":false}}')
+    rest = '"live":false' if kind == "start" else '"frames":900,"windows":{}'
+    return Row(0, at_ms, camera, kind, None, None, None, f'{{"type":"{kind}","camera":"{camera}",{rest}}}')
 
 
 def many(events: int = 30, windows_between: int = 10) -> list[Row]:

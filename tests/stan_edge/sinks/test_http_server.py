@@ -172,3 +172,29 @@ def test_any_text_is_an_address_or_a_sentence(text: str) -> None:
     else:
         assert 0 < at.port < 65536
         assert at.host
+
+
+def test_clients_that_speak_slowly_for_ever_lock_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "REQUEST_S", 0.5)
+    ended = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with client:
+            try:
+                client.sendall(b"GET /metrics HTTP/1.1\r\n")
+                while not ended.wait(0.1):
+                    client.sendall(b"X")
+            except OSError:
+                return
+
+    clients = [
+        threading.Thread(target=drip, args=(socket.create_connection(("127.0.0.1", served.port)),), daemon=True)
+        for _ in range(http_server.MOST_CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    time.sleep(1.5)
+    assert served.ask("/health/live")[0] == 200
+    ended.set()
+    for client in clients:
+        client.join()

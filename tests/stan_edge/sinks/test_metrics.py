@@ -18,13 +18,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.faults.mosquitto import free_port
 from stan_edge.bundle import Bundle
 from stan_edge.explainer import Explainer
-from stan_edge.records import End, Load, WindowCounts
+from stan_edge.person import NOBODY
+from stan_edge.records import End, Load, Record, Status, WindowCounts
 from stan_edge.sinks import Sink, health
 from stan_edge.sinks.courier import Courier
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http_server import HttpServer, Listening
 from stan_edge.sinks.metrics import Families, Metrics
-from stan_edge.sources import Black, Show
+from stan_edge.sources import Black, Frame, Show
 from tests.stan_edge.sinks.conftest import HOP_S, START, Served, a_window, an_event
 
 
@@ -169,3 +170,29 @@ def test_names_follow_the_conventions_and_two_cameras_do_not_share_a_registry(se
             for sample in family.samples:
                 assert sample.name.endswith("_total") == (family.type == "counter"), sample
     assert math.isnan(served.samples()["stan_edge_last_frame_age_seconds",])
+
+
+def test_nobody_is_ready_whose_camera_is_lost_though_a_frame_came_a_moment_ago(
+    served: Served, noisy: Callable[..., np.ndarray]
+) -> None:
+    def told(*records: Record) -> tuple[int, float]:
+        for record in records:
+            for sink in served.sinks:
+                sink.record(record)
+        return served.ask("/health/ready")[0], served.samples()["stan_edge_camera_online",]
+
+    frame = Frame(0, 0.0, noisy(1, 60)[0])
+    assert told(START, Status("room", "connecting", None, 0, 0.0)) == (503, 0)
+    told(Status("room", "online", None, 1, 0.0))
+    for sink in served.sinks:
+        sink.frame(frame, NOBODY)
+    assert told() == (200, 1)
+    assert told(Status("room", "stalled", "room is silent.", 0, 1.5)) == (200, 0)  # perhaps for a moment only
+    assert told(Status("room", "lost", "room does not answer.", 0, 5.0)) == (503, 0)
+    assert served.ask("/health/live")[0] == 200
+    assert told(Status("room", "online", None, 3, 20.0)) == (200, 1)
+    found = served.samples()
+    assert (found["stan_edge_camera_outages_total", "lost"], found["stan_edge_camera_outages_total", "stalled"]) == (
+        1,
+        1,
+    )

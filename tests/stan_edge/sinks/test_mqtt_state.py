@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from bench.faults.mosquitto import Listener, Mosquitto
 from stan_edge.records import End, Load, Status, WindowCounts
+from stan_edge.sinks import mqtt
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import CAMERA, START, OpenMqtt, a_window, an_event, tell
 
@@ -94,11 +97,16 @@ def test_what_an_outage_leaves_behind_is_valid_json(
 
 
 def test_a_camera_that_is_lost_is_not_available_until_it_is_back(
-    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt
+    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mqtt, "STATE_EVERY_S", 0.0)
     sink = open_mqtt(mosquitto.port)
     listener.wait(lambda: listener.texts("/availability") == ["online"])
-    tell(sink, START, Status(CAMERA, "lost", "room does not answer.", 0, 12.5))
+    tell(sink, START, a_window(0, "falling"))
+    listener.wait(lambda: listener.of("/state") and listener.of("/state")[-1]["label"] == "falling")
+    tell(sink, Status(CAMERA, "lost", "room does not answer.", 0, 12.5))
     listener.wait(lambda: listener.texts("/availability") == ["online", "offline"])
+    listener.wait(lambda: listener.of("/state")[-1]["reason"] == "lost")
+    assert listener.of("/state")[-1].items() >= {"valid": False, "label": None, "probability": None}.items()
     tell(sink, Status(CAMERA, "online", None, 3, 20.0))
     listener.wait(lambda: listener.texts("/availability") == ["online", "offline", "online"])

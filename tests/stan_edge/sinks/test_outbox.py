@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,19 @@ def test_a_full_disk_is_said_once_and_messages_wait_in_memory(tmp_path: Path, sa
     assert drain(outbox) == [f"key-{number}" for number in range(60)]
     assert outbox.lasting
     outbox.close()
+
+
+@pytest.mark.parametrize(
+    "row", [(1, None, b"{}", 0), (1, "key", "{}", 0), (1, "key", None, 0), (2**63 - 1, "key", b"{}", 0)]
+)
+def test_rows_that_are_no_messages_are_put_aside(tmp_path: Path, said: list[str], row: tuple[object, ...]) -> None:
+    path = tmp_path / "mqtt.sqlite"
+    Outbox(path, said.append).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", row)
+    outbox = Outbox(path, said.append)
+    outbox.put(a_message(5))
+    assert drain(outbox) == ["key-5"]
+    outbox.close()
+    assert len(said) == 1
+    assert "is no message" in said[0]

@@ -19,12 +19,13 @@ from stan_edge.backends import Backend
 from stan_edge.bundle import Bundle
 from stan_edge.errors import SourceConnectError
 from stan_edge.explainer import Explainer
-from stan_edge.records import End, Load, WindowCounts
+from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
+from tests.stan_edge.sinks.conftest import START, a_window
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -227,3 +228,17 @@ def test_several_cameras_are_one_service_that_starves_with_any_of_them(
     door.record(End("door", "stopped", 3, WindowCounts()))
     assert manager.told() == ["STOPPING=1", "STATUS=door: stopped"]
     door.close()
+
+
+def test_a_camera_that_is_lost_is_in_the_line_of_status_at_once(manager: Manager) -> None:
+    sink = opened()
+    for record in (START, a_window(0), Status("camera 0", "lost", "It does not answer.", 0, 3.0)):
+        sink.record(record)
+        sink.turn({})
+    lines = manager.told()
+    assert lines[-1] == "STATUS=camera 0: camera lost: It does not answer.; 1 windows, 0 events"
+    sink.record(a_window(1))
+    sink.record(Status("camera 0", "online", None, 2, 9.0))
+    sink.turn({})
+    assert manager.told()[-1] == "STATUS=camera 0: camera online; 2 windows, 0 events"
+    sink.close()

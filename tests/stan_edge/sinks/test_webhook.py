@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -221,3 +222,34 @@ def test_any_text_is_an_address_that_can_be_asked_or_a_sentence(host: str, path:
             assert hook.target.isprintable()
             assert " " not in hook.target
             assert all(value.isprintable() for value in hook.headers(Message("k", b"{}", False), 0.0).values())
+
+
+@pytest.mark.parametrize("letter", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_an_answer_that_never_ends_does_not_hold_up_the_messages_for_ever(
+    open_webhook: Open, said: list[str], monkeypatch: pytest.MonkeyPatch, letter: bytes
+) -> None:
+    monkeypatch.setattr(webhook, "ANSWER_S", 0.5)
+    calls: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                calls.append(time.monotonic())
+                with connection:
+                    while True:
+                        try:
+                            connection.sendall(letter)
+                        except OSError:
+                            break
+                        time.sleep(0.05)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        sink = open_webhook(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        tell(sink, an_event(0))
+        thread.join(10)
+    assert len(calls) == 2
+    assert calls[1] - calls[0] < 3
+    assert sink.waiting == 1
+    assert "does not take messages" in said[0]

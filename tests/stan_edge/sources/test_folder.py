@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -77,3 +78,11 @@ def test_a_folder_can_be_played_as_a_camera(tmp_path: Path) -> None:
     source = open_source(str(write_pictures(tmp_path / "a", ["1.png", "2.png"])), fps=100, realtime=True)
     assert isinstance(source, PacedSource)
     assert len(frames_of(source)) == 2
+
+
+@pytest.mark.parametrize("size_px", [(2**31 - 1, 1), (1, 2**20 + 1), (30_000, 30_000)])
+def test_a_picture_that_claims_too_large_a_size_is_refused(tmp_path: Path, size_px: tuple[int, int]) -> None:
+    head = struct.pack("<IiiHHIIiiII", 40, *size_px, 1, 24, 0, 0, 0, 0, 0, 0)
+    (tmp_path / "1.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head)
+    with pytest.raises(SourceDecodeError, match=r"1\.bmp is not a picture"):
+        frames_of(ImageFolder(tmp_path, 10))

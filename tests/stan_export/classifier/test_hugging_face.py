@@ -12,7 +12,7 @@ import transformers
 from captum.attr import Saliency
 
 from stan_edge.errors import CheckpointError
-from stan_export.hugging_face import read_hugging_face
+from stan_export.hugging_face import PROCESSOR, read_hugging_face
 from stan_export.tensorrt import build_with_tensorrt_rtx
 from tests.stan_export.classifier.conftest import CLASSES, FRAMES, SIZE
 
@@ -120,4 +120,24 @@ def test_a_folder_that_holds_no_model_is_refused(damage, hugging_face, tmp_path)
     else:
         (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(CheckpointError, match="holds no video classifier"):
+        read_hugging_face(folder, window_s=1.0, background=None, alarms=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        (PROCESSOR, {"image_mean": "0.45"}, "image_mean"),
+        (PROCESSOR, {"image_std": [0.2, 0.0, 0.2]}, "image_std"),
+        (PROCESSOR, {"image_std": None}, "image_mean or image_std is missing"),
+        ("config.json", {"num_channels": 1}, "no video classifier|channels"),
+        ("config.json", {"id2label": {"0": 5, "1": "x", "2": "y"}}, "id2label"),
+        ("config.json", {"hidden_size": "wide"}, "no video classifier"),
+        ("config.json", {"model_type": 3}, "no video classifier"),
+    ],
+)
+def test_a_field_that_cannot_be_meant_is_refused(hugging_face, tmp_path, name, change, says):
+    folder = shutil.copytree(hugging_face("timesformer"), tmp_path / "copy")
+    document = json.loads((folder / name).read_text()) | change
+    (folder / name).write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match=says):
         read_hugging_face(folder, window_s=1.0, background=None, alarms=None)
