@@ -218,7 +218,7 @@ def main(
             http=str(http),
         )
         seen = Seen(clock)
-        sinks: list[Sink] = [seen, *outlets.open("room", bundle.contract, HOP_S)]
+        sinks: list[Sink] = [seen, *outlets.open(["room"], bundle.contract, HOP_S, stack)[0]]
         sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Keep(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))

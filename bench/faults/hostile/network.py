@@ -118,7 +118,7 @@ def cameras(_folder: Path) -> Iterator[Case]:
 def requests(_folder: Path) -> Iterator[Case]:
     """Whatever a client does, the next one is answered."""
     port, health = free_port(), Health()
-    server = HttpServer(Listening("127.0.0.1", port), health, CollectorRegistry())
+    server = HttpServer(Listening("127.0.0.1", port), [health], CollectorRegistry())
     good = b"GET /health/live HTTP/1.1\r\nHost: room\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
     lies = (
         b"GET /metrics HTTP/1.1\r\nAccept: " + b"a;q=" * 5000 + b"\r\n\r\n",
