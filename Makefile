@@ -17,8 +17,7 @@ demo: $(VENV)/.runtime
 	@du -sh $(VENV) | awk '{print "installed: " $$1}'
 	@echo "look at .demo/annotated.mp4 and .demo/timeline.png"
 
-# Two at a time: what runs a camera in real time, and beside it, with the processor's leftovers, what only computes. In
-# processes of their own: with the engines' native libraries loaded, the training tests once ended in a segmentation fault.
+# Two at a time: what runs a camera in real time, and beside it, with the processor's leftovers, what only computes.
 test: check
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-runtime test-models
 
@@ -26,8 +25,7 @@ test-runtime: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/e2e tests/stan_edge
 
 test-models: $(VENV)/.dev
-	nice -n 10 $(BIN)/python -m pytest tests/stan_train
-	nice -n 10 $(BIN)/python -m pytest tests/stan_export
+	nice -n 10 $(BIN)/python -m pytest tests/stan_train tests/stan_export
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,20 @@ class OpenVinoBackend:
         return self._core.compile_model(model, self.device, self._config)
 
 
+@cache
+def the_core() -> ov.Core:
+    """OpenVINO's plugins: one for the process and for good.
+
+    Where a processor has AVX-512, the plugin gives the thread that loads it another stack for signals. When it goes, in
+    whatever thread that happens to be, it unmaps that stack, and the next signal ends the process with a segmentation
+    fault (2026.4; seen when a child of the process ended, with a handler for that installed by PyTorch).
+    """
+    return ov.Core()
+
+
 def open_engine(precision: Precision, threads: int) -> OpenVinoBackend:
     """Raises BackendUnavailableError when this processor cannot compute at the precision."""
-    core = ov.Core()
+    core = the_core()
     try:
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except RuntimeError as error:

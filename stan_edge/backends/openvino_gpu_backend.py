@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stan_edge.backends import Precision
-from stan_edge.backends.openvino_backend import CAPABILITY, OpenVinoBackend
+from stan_edge.backends.openvino_backend import CAPABILITY, OpenVinoBackend, the_core
 from stan_edge.errors import BackendUnavailableError
 
 
@@ -20,9 +20,7 @@ class OpenVinoGpuBackend(OpenVinoBackend):
 
 def open_engine(precision: Precision, _threads: int) -> OpenVinoGpuBackend:
     """Raises BackendUnavailableError without an Intel GPU, or where it cannot compute at the precision."""
-    import openvino as ov  # only after `openvino_backend` has silenced it
-
-    core = ov.Core()
+    core = the_core()
     if "GPU" not in {device.partition(".")[0] for device in core.available_devices}:
         raise BackendUnavailableError(
             "OpenVINO finds no Intel GPU on this machine; use --backend openvino, or install Intel's compute runtime "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,3 +99,20 @@ def test_results_stay_as_they_are_when_the_engine_runs_again(tiny_bundle: Bundle
     explainer(other)
     assert np.array_equal(first.frame_scores, kept)
     assert np.array_equal(explainer(one).frame_scores, kept)
+
+
+def test_a_signal_finds_its_stack_after_an_engine_has_gone_in_another_thread() -> None:
+    """OpenVINO unmaps the stack that it gave a thread for signals; the next one was a segmentation fault."""
+    script = """
+import gc, os, signal, threading
+from stan_edge.backends import open_backend
+signal.signal(signal.SIGUSR1, lambda *_: print("alive"))
+held = [open_backend("openvino", threads=1)]
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "alive\n"

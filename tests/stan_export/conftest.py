@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-import openvino as ov
 import pytest
 import torch
 from torch import nn
 
+from stan_edge.backends.openvino_backend import the_core
 from stan_edge.contract import InputSpec
 from stan_edge.smoothgrad import noise
 from stan_export.graphs import export_graphs
@@ -119,7 +119,7 @@ def run_onnxruntime(path: Path) -> Callable[..., Outputs]:
 
 
 def run_openvino(path: Path, precision: str = "f32") -> Callable[..., Outputs]:
-    core = ov.Core()
+    core = the_core()
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
     compiled = core.compile_model(path, "CPU", options)
     inputs = {port.any_name: port.partial_shape for port in compiled.inputs}
@@ -144,6 +144,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def openvino_bf16() -> Engine:
-    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bf16")
     return lambda path: run_openvino(path, "bf16")
