@@ -19,7 +19,7 @@ demo: $(VENV)/.runtime
 
 # Two at a time: what runs a camera in real time, and beside it, with the processor's leftovers, what only computes.
 test: check
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-runtime test-models
+	$(MAKE) --no-print-directory -j2 --output-sync=line test-runtime test-models
 
 test-runtime: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/e2e tests/stan_edge
