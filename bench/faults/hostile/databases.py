@@ -8,22 +8,23 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import VALUES, damaged
+from bench.faults.records import FRAMES, start
 from stan_edge.errors import JournalError
 from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.replay import last_run
 from stan_edge.journal.schema import FILE, _crc
 from stan_edge.journal.writer import Journal
-from stan_edge.records import End, Event, FrameScore, Phase, Record, Start, Status, WindowCounts, WindowResult
+from stan_edge.records import End, Event, Phase, Record, Status, WindowCounts, WindowResult
 from stan_edge.sinks.message import EventMessages, Message
 from stan_edge.sinks.outbox import Outbox
 
-FRAMES = tuple(FrameScore(0.1 * k, 3 * k, 0.0456 * k, k > 15) for k in range(20))
 SIDES = ("", "-wal")
 AT = "2025-03-01T08:00:00.000+00:00"
 PHASES: tuple[Phase, ...] = ("start", "update", "end")
@@ -31,23 +32,7 @@ PHASES: tuple[Phase, ...] = ("start", "update", "end")
 
 def records(run: str) -> Iterator[Record]:
     """A run of a recording with a few windows and events."""
-    yield Start(
-        camera="film.mp4",
-        model="m",
-        model_digest="sha256:0",
-        backend="openvino",
-        precision="f32",
-        fallback=False,
-        method="gradcam",
-        view="blend",
-        calibrated=True,
-        run=run,
-        live=False,
-        hop_s=0.2,
-        explain_class=None,
-        crop=None,
-        person=True,
-    )
+    yield replace(start("film.mp4", run), live=False)
     yield Status("film.mp4", "online", None, 1, 0.0)
     for number in range(6):
         for k in range(4 * number, 4 * number + 4):
