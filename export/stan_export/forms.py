@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from statistics import median
 
 from stan_edge.backends import BACKENDS, PRECISIONS, Backend, open_backend
-from stan_edge.bench.pure import feeds, recorded_windows
+from stan_edge.bench.pure import alternate, feeds, recorded_windows
 from stan_edge.bundle import Bundle, engine_name, methods_of
-from stan_edge.contract import FORMS, Form, Method
+from stan_edge.contract import FORMS, Form
 from stan_edge.errors import BackendUnavailableError
 
 ROUNDS, WARM_UP_ROUNDS, PAUSE_S = 10, 2, 0.02
@@ -34,14 +34,11 @@ def measure_forms(bundle: Bundle) -> dict[str, Times]:
 def _measure(bundle: Bundle, backend: Backend) -> Times:
     window = recorded_windows(bundle)[0]
     methods = [method for method in methods_of(bundle) if bundle.contract.methods[method].samples is None]
-    graphs = {(form, method): backend.load(bundle.explain(method, form)) for form in FORMS for method in methods}
-    spent_ms: dict[tuple[Form, Method], list[float]] = {key: [] for key in graphs}
-    for turn in range(WARM_UP_ROUNDS + ROUNDS):
-        for key, graph in graphs.items():
-            given = feeds(bundle, key[1], window)
-            time.sleep(PAUSE_S)  # the threads of the engine before spin on for a while
-            started_s = time.perf_counter()
-            graph(given)
-            if turn >= WARM_UP_ROUNDS:
-                spent_ms[key].append((time.perf_counter() - started_s) * 1e3)
-    return {form: sum(median(spent_ms[form, method]) for method in methods) for form in FORMS}
+    runs = {
+        f"{form} {method}": partial(backend.load(bundle.explain(method, form)), feeds(bundle, method, window))
+        for form in FORMS
+        for method in methods
+    }
+    alternate(runs, WARM_UP_ROUNDS, PAUSE_S)
+    spent_ms = alternate(runs, ROUNDS, PAUSE_S)
+    return {form: sum(median(spent_ms[f"{form} {method}"]) for method in methods) for form in FORMS}

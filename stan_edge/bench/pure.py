@@ -54,11 +54,16 @@ def measure_pure(bundle: Bundle, backend: Backend, explainer: Explainer, *, roun
     return Measured(steady, warm_up, resources.resources(), time.monotonic() - started_s)
 
 
-def alternate(runs: Mapping[str, Run], times: int) -> dict[str, list[float]]:
-    """Milliseconds of each of several runs, one after the other, `times` over."""
+def alternate(runs: Mapping[str, Run], times: int, pause_s: float = 0.0) -> dict[str, list[float]]:
+    """Milliseconds of each of several runs, one after the other, `times` over.
+
+    Args:
+        pause_s: before each, where the threads of the one before would spin on for a while.
+    """
     spent_ms: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(times):
         for name, run in runs.items():
+            time.sleep(pause_s)
             started_s = time.perf_counter()
             run()
             spent_ms[name].append((time.perf_counter() - started_s) * 1e3)
