@@ -62,7 +62,8 @@ def place_square(
     if framing == "follow" and known:
         x0, y0 = (min(box[i] for box in known) for i in (0, 1))
         x1, y1 = (max(box[i] for box in known) for i in (2, 3))
-        side = round(min(whole, max(FOLLOW_CONTEXT * max(x1 - x0, y1 - y0), FOLLOW_MIN * whole)))
+        side = 2 * round(max(FOLLOW_CONTEXT * max(x1 - x0, y1 - y0), FOLLOW_MIN * whole) / 2)  # `cut_square` halves it
+        side = min(whole, side)
         center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
     return Square(_inside(center_x, side, width_px), _inside(center_y, side, height_px), side)
 
@@ -86,11 +87,18 @@ def cut_square(image: Image, square: Square, size_px: int) -> Image:
     top, bottom = round((y0 - square.y_px) * scale), round((y1 - square.y_px) * scale)
     right, bottom = max(right, left + 1), max(bottom, top + 1)  # a sliver still fills a pixel
     view = np.zeros((size_px, size_px, *image.shape[2:]), np.uint8)
+    part = image[y0:y1, x0:x1]
+    # OpenCV averages two by two at 0.1 ms for 720x720 pixels, by other factors at 1.9 ms
+    while _halves(part.shape[0], bottom - top) and _halves(part.shape[1], right - left):
+        part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
     # INTER_AREA averages when shrinking and is bilinear when enlarging: no aliasing for far or near people
-    view[top:bottom, left:right] = cv2.resize(
-        image[y0:y1, x0:x1], (right - left, bottom - top), interpolation=cv2.INTER_AREA
-    )
+    view[top:bottom, left:right] = cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     return view
+
+
+def _halves(extent_px: int, shown_px: int) -> bool:
+    """Whether pixels may be averaged two by two on the way: those of the view still average over two or more then."""
+    return extent_px % 2 == 0 and extent_px >= 4 * shown_px
 
 
 def cut_mask(mask: Mask, square: Square, size_px: int) -> Mask:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from stan_edge.views import Box, Image, Square, apply_view, cut_mask, cut_square, passes, place_square
@@ -92,6 +93,27 @@ def test_letterboxing_keeps_every_part_of_the_frame_on_black() -> None:
 def test_a_square_of_the_right_size_is_the_picture_itself() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (80, 100, 3), np.uint8)
     assert np.array_equal(cut_square(frame, Square(13, 7, 64), 64), frame[7:71, 13:77])
+
+
+def area_weights(extent: int, shown: int) -> np.ndarray:
+    """[shown, extent]: how much of each pixel lies in the part of the extent that a pixel of the view shows."""
+    edges = np.linspace(0, extent, shown + 1)
+    start, stop = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(extent)
+    return np.clip(np.minimum(stop, pixel + 1) - np.maximum(start, pixel), 0, None) / (stop - start)
+
+
+@given(st.integers(112, 1100), st.integers(32, 112), st.integers(0, 2**32 - 1))
+@example(1080, 112, 0).via("halved twice")
+@example(450, 112, 0).via("halved to hardly more than two pixels for each of the view")
+def test_a_large_square_is_averaged_over_the_area_of_each_pixel(side: int, size: int, seed: int) -> None:
+    grain = np.random.default_rng(seed).integers(0, 256, (size // 2, size // 2, 3), np.uint8)
+    frame = cv2.resize(grain, (side, side), interpolation=cv2.INTER_LINEAR)
+    weights = area_weights(side, size)
+    expected = np.einsum("ai,ijc,bj->abc", weights, frame.astype(float), weights, optimize=True)
+    off = np.abs(cut_square(frame, Square(0, 0, side), size) - expected)
+    assert off.mean() < 1.5
+    assert off.max() < 10
 
 
 boxes_in_view = st.tuples(*[st.floats(-20, 90)] * 4).map(
