@@ -40,7 +40,6 @@ from stan_export.parity import record
 from stan_train.model import Stan, variant
 
 WARM_UP, PAUSE_S = 3, 0.05
-METHODS: tuple[Method, ...] = ("vanilla", "gradcam", "smoothgrad")
 Contenders = dict[str, Callable[[], Any]]
 
 
@@ -48,8 +47,12 @@ def main(
     name: Annotated[str, typer.Option("--variant")] = "stan-t",
     size: Annotated[int, typer.Option(help="Side of the network's input in pixels.")] = 112,
     runs: Annotated[int, typer.Option(min=5)] = 30,
+    smoothgrad: Annotated[
+        bool, typer.Option(help="With SmoothGrad; its eight copies at once take 30 GB in all for stan-s at 224 pixels.")
+    ] = True,
     out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
 ) -> None:
+    methods: tuple[Method, ...] = ("vanilla", "gradcam", "smoothgrad")[: 2 + smoothgrad]
     spec = InputSpec(
         frames=20, window_s=2.0, size_px=size, view="blend", framing="follow", region="box", mean=0.45, std=0.225
     )
@@ -59,7 +62,7 @@ def main(
     folded = fold_batchnorm(model).network.float()
     pixels = ((torch.from_numpy(frames).float() / 255 - spec.mean) / spec.std).movedim(-1, 1).contiguous()
     explained = int(folded(pixels)[0].argmax())
-    reference = record(model, spec, frames, np.array([explained]), samples=8, methods=METHODS)
+    reference = record(model, spec, frames, np.array([explained]), samples=8, methods=methods)
     contenders: Contenders = {}
     errors: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -74,7 +77,7 @@ def main(
             except BackendUnavailableError as error:
                 print(error)
                 continue
-            _ours(contenders, errors, backend, folder, feeds, reference)
+            _ours(contenders, errors, backend, folder, feeds, reference, methods)
         spent_ms = _alternate(contenders, runs)
     text = _report(name, size, spent_ms, errors, _peak_gflops(), _gflop(folded, pixels))
     print(text)
@@ -118,12 +121,13 @@ def _ours(
     folder: Path,
     feeds: dict[str, Any],
     reference: dict[str, Any],
+    methods: tuple[Method, ...],
 ) -> None:
     label = f"{backend.name} {backend.precision}"
     form: Form = "planes" if backend.name == "onnxruntime" else "volumes"
     forward = backend.load(folder / graph_file(None, form))
     contenders[f"forward, {label}"] = lambda: forward(feeds)
-    for method in METHODS:
+    for method in methods:
         graph = backend.load(folder / graph_file(method, form))
         expected = reference[f"scores_{method}"][0]
         found = graph(feeds)["frame_scores"][0]
@@ -195,7 +199,7 @@ def _report(
 
     own, half, other = "openvino f32", "openvino bf16", "onnxruntime f32"
     captum = "vanilla, captum on PyTorch eager"
-    smooth = f"{ms[f'smoothgrad, {own}'] / (8 * ms[f'vanilla, {own}']):.2f}" if f"vanilla, {own}" in ms else "-"
+    smooth = f"{ms[f'smoothgrad, {own}'] / (8 * ms[f'vanilla, {own}']):.2f}" if f"smoothgrad, {own}" in ms else "-"
     lines += [
         "",
         "| ratio of medians | reach | here |",

@@ -35,7 +35,8 @@ class Explanation(Verdict):
 
 
 class Explainer:
-    """One attribution method of a bundle, loaded on a backend."""
+    """One attribution method of a bundle, loaded on a backend and warm: the first run takes memory and time, and would
+    make the first window late."""
 
     def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
         graph = bundle.explain(method, bundle.form(backend))
@@ -55,6 +56,7 @@ class Explainer:
         """Windows that one run of the graph takes at most."""
         self.identity = self._graph.identity if isinstance(self._graph, BuiltGraph) else ""
         """Of an engine that was built here; otherwise empty."""
+        self._run(_black(bundle), PREDICTED, 0)
 
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
         """Explain one window: one graph run for each pass.
@@ -134,11 +136,12 @@ class Explainer:
 
 
 class Labeller:
-    """The forward graph of a bundle on a backend: labels without explanations, where time is short."""
+    """The forward graph of a bundle on a backend, warm: labels without explanations, where time is short."""
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self._graph = backend.load(bundle.forward(bundle.form(backend)))
         self.batch_size = _batch_size(self._graph)
+        self(_black(bundle))
 
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Verdict:
         """Label one window: one graph run for each pass.
@@ -158,6 +161,12 @@ class Labeller:
         if not _fit_one_run(pictures, self.batch_size):
             return [self(*window) for window in zip(pictures, class_indices, windows, strict=True)]
         return list(map(Verdict, self._graph({"frames": _joined(pictures)})["logits"]))
+
+
+def _black(bundle: Bundle) -> NDArray[np.uint8]:
+    """A window that shows nothing."""
+    spec = bundle.contract.input
+    return np.zeros((spec.frames, spec.size_px, spec.size_px, 3), np.uint8)
 
 
 def _fit_one_run(pictures: Sequence[NDArray[np.uint8]], batch_size: int) -> bool:

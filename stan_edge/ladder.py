@@ -1,4 +1,5 @@
-"""What is left out while windows come late, and taken up again when there is room: explanations first, windows last."""
+"""What is left out while windows come late, and taken up again when there is room: every second look for the person
+first, then explanations, windows last."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from stan_edge.contract import Method
 from stan_edge.errors import BackendError, ParityError
 from stan_edge.explainer import Explainer, Labeller
 from stan_edge.parity import require_label_parity, require_parity
+from stan_edge.person import RATE_HZ, SPARING_RATE_HZ
 from stan_edge.records import Level
 
 Way: TypeAlias = Explainer | Labeller
@@ -54,6 +56,8 @@ class Rung:
     """One of so many windows that are taken is explained."""
     take_every: int = 1
     """One of so many windows is taken."""
+    look_hz: float = RATE_HZ
+    """How often the person is looked for."""
 
     def way(self, window: int) -> Way | None:
         """What is done for the window of this number; None: it is shed."""
@@ -68,20 +72,23 @@ def load_rungs(bundle: Bundle, backend: Backend, explainer: Explainer) -> list[R
 
     What saves nothing is no rung, nor is what this engine cannot do, or does not reproduce from float64.
     """
-    rungs = [Rung("full", explainer)]
+    rungs = [Rung("full", explainer), Rung("fewer_looks", explainer, look_hz=SPARING_RATE_HZ)]
     for method in sorted(methods_of(bundle), key=COST.__getitem__):
         if COST[explainer.method] < WORTH * COST[method]:
             break
         with suppress(BackendError, ParityError):
             cheaper = Explainer(bundle, backend, method)
             require_parity(bundle, backend, cheaper)
-            rungs.append(Rung("cheap", cheaper))
+            rungs.append(replace(rungs[-1], level="cheap", explainer=cheaper))
             explainer = cheaper
     if COST[explainer.method] >= WORTH:
         with suppress(BackendError, ParityError):
             labeller = Labeller(bundle, backend)
             require_label_parity(bundle, backend, labeller)
-            rungs += [Rung("alternate", explainer, labeller, explain_every=2), Rung("labels", None, labeller)]
+            rungs += [
+                replace(rungs[-1], level="alternate", labeller=labeller, explain_every=2),
+                replace(rungs[-1], level="labels", explainer=None, labeller=labeller),
+            ]
     return [*rungs, replace(rungs[-1], level="fewer", take_every=2)]
 
 

@@ -30,7 +30,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 #   URFD on the ground         0.983   0.991   0.981   0.969
 # 10 Hz is the lowest rate that holds the fall; more costs CPU and brings nothing.
 RATE_HZ = 10.0
-_PERIOD_S = 1 / RATE_HZ
+SPARING_RATE_HZ = 5.0
+"""Where time is short."""
 # Many times the longest miss. Longer would keep an empty room's region where someone has left.
 HOLD_S = 3.0
 MEDIAN_DETECTIONS = 5
@@ -59,8 +60,12 @@ NOBODY = Region(None, "none")
 class Tracker(Protocol):
     """Knows where the person is in every frame of one stream."""
 
-    def update(self, frame: Frame) -> Region:
-        """The region at a frame. Frames come in order of capture."""
+    def update(self, frame: Frame, rate_hz: float = RATE_HZ) -> Region:
+        """The region at a frame. Frames come in order of capture.
+
+        Args:
+            rate_hz: how often to look for the person.
+        """
         ...
 
 
@@ -157,7 +162,7 @@ def padded_mask(mask: Mask, raw: RawBox) -> Mask:
 
 
 class PersonTracker:
-    """The region for every frame of one stream; asks the detector only `RATE_HZ` times a second.
+    """The region for every frame of one stream; asks the detector only so many times a second.
 
     A new segment begins with nobody: who was where before a camera was lost says nothing of who is there now.
     """
@@ -173,19 +178,19 @@ class PersonTracker:
         self._sighted = False
         self._region = NOBODY
 
-    def update(self, frame: Frame) -> Region:
+    def update(self, frame: Frame, rate_hz: float = RATE_HZ) -> Region:
         """The region at a frame. Frames come in order of capture."""
-        t_s = frame.t_capture_s
+        t_s, period_s = frame.t_capture_s, 1 / rate_hz
         if frame.segment.number != self._segment:
             self._segment = frame.segment.number
             self._detector.forget()
             self._begin()
         # The slack keeps a camera whose frames come at just this rate, with jitter, from skipping every other one.
-        if t_s < self._due_s - 0.1 * _PERIOD_S:
+        if t_s < self._due_s - 0.1 * period_s:
             return self._region
         self._region = self._look(frame)
         # From the due time, not from this frame's, so that the rate is kept on average.
-        self._due_s = max(self._due_s, t_s - _PERIOD_S) + _PERIOD_S
+        self._due_s = max(self._due_s, t_s - period_s) + period_s
         return self._region
 
     def _look(self, frame: Frame) -> Region:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["start", "update", "end"]
 State = Literal["connecting", "online", "stalled", "lost"]
-Level = Literal["full", "cheap", "alternate", "labels", "fewer"]
+Level = Literal["full", "fewer_looks", "cheap", "alternate", "labels", "fewer"]
 SCHEMA = 1
 
 

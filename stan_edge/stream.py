@@ -14,12 +14,12 @@ from stan_edge.attribution import gate, importance, rescale
 from stan_edge.contract import Contract, Method
 from stan_edge.events import EventDetector
 from stan_edge.explainer import Explanation, Verdict, softmax
-from stan_edge.person import NOBODY, Region, Tracker
+from stan_edge.person import NOBODY, RATE_HZ, Region, Tracker
 from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
 from stan_edge.sources import Frame
 from stan_edge.timeline import Timeline, TimelineFrame
 from stan_edge.views import Square, apply_view, cut_mask, cut_square, passes, place_square
-from stan_edge.windows import Window, Windower
+from stan_edge.windows import Sample, Window, Windower
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,29 +59,41 @@ class Stream:
         self._windower = Windower(contract.input, hop_s, live=live)
         self._timeline = Timeline(contract.background, self._windower.hop_ticks)
         self._events = EventDetector(camera, contract, self._thresholds, hop_s)
+        self._square: Square | None = None
+        self._cut: dict[Sample, NDArray[np.uint8]] = {}
+        """The newest window's frames, cut to `_square`."""
         self.counts = WindowCounts()
 
-    def feed(self, frame: Frame) -> tuple[Region, list[Window]]:
-        """Take a frame; returns the person's region and the windows that are now due."""
-        region = self._tracker.update(frame) if self._tracker else NOBODY
+    def feed(self, frame: Frame, look_hz: float = RATE_HZ) -> tuple[Region, list[Window]]:
+        """Take a frame; returns the person's region and the windows that are now due.
+
+        Args:
+            look_hz: how often the person is looked for.
+        """
+        region = self._tracker.update(frame, look_hz) if self._tracker else NOBODY
         return region, self._windower.feed(frame, region)
 
     def network_input(self, window: Window) -> tuple[NDArray[np.uint8], Square]:
         """Pictures `[P, T, S, S, 3]` for the network, P passes, and the square of the frames that they show."""
         spec = self._contract.input
         height, width = window.samples[-1].frame.image.shape[:2]
-        boxes = [sample.region.box_px for sample in window.samples]
-        square = place_square(spec.framing, width, height, boxes)
-        views = passes(spec.view)
-        pictures = np.empty((len(views), spec.frames, spec.size_px, spec.size_px, 3), np.uint8)
-        for k, (sample, box) in enumerate(zip(window.samples, boxes, strict=True)):
-            picture = cut_square(sample.frame.image, square, spec.size_px)
-            in_view = None if box is None else square.to_view(box, spec.size_px)
-            mask = sample.region.mask if spec.region == "mask" else None
-            cut = None if mask is None else cut_mask(mask, square, spec.size_px)
-            for number, view in enumerate(views):
-                pictures[number, k] = apply_view(picture, in_view, view, cut)
-        return pictures, square
+        square = place_square(spec.framing, width, height, [sample.region.box_px for sample in window.samples])
+        # windows overlap: where the square stays, only what is new in this one is cut
+        known = self._cut if square == self._square else {}
+        self._cut = {
+            sample: known[sample] if sample in known else self._views(sample, square) for sample in window.samples
+        }
+        self._square = square
+        return np.stack(list(self._cut.values()), axis=1), square
+
+    def _views(self, sample: Sample, square: Square) -> NDArray[np.uint8]:
+        """A frame as the network gets it, `[P, S, S, 3]`."""
+        spec, region = self._contract.input, sample.region
+        picture = cut_square(sample.frame.image, square, spec.size_px)
+        box = None if region.box_px is None else square.to_view(region.box_px, spec.size_px)
+        mask = region.mask if spec.region == "mask" else None
+        cut = None if mask is None else cut_mask(mask, square, spec.size_px)
+        return np.stack([apply_view(picture, box, view, cut) for view in passes(spec.view)])
 
     def conclude(
         self, window: Window, verdict: Verdict | None, latency_ms: float, method: Method | None = None

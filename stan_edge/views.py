@@ -97,8 +97,8 @@ def cut_square(image: Image, square: Square, size_px: int) -> Image:
 
 
 def _halves(extent_px: int, shown_px: int) -> bool:
-    """Whether pixels may be averaged two by two on the way: those of the view still average over two or more then."""
-    return extent_px % 2 == 0 and extent_px >= 4 * shown_px
+    """Whether pixels may be averaged two by two on the way: those of the view still average over more than one then."""
+    return extent_px % 2 == 0 and extent_px >= 3 * shown_px
 
 
 def cut_mask(mask: Mask, square: Square, size_px: int) -> Mask:

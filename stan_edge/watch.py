@@ -101,7 +101,8 @@ class Watch:
         method, live = setup.explainer.method, camera.source.live
         self._stream = Stream(camera.source.name, contract, method, setup.hop_s, camera.tracker, live, setup.asked)
         # a recording waits, and everything is done for it
-        self._ladder = Ladder(setup.rungs if live else setup.rungs[:1], setup.hop_s)
+        rungs = setup.rungs if live else setup.rungs[:1]
+        self._ladder = Ladder([rung for rung in rungs if camera.tracker or rung.level != "fewer_looks"], setup.hop_s)
         self._run_id = ""
         self._damaged = self._slow_before = 0
 
@@ -180,7 +181,7 @@ class Watch:
 
     def _feed(self, frame: Frame, arrived_s: float, reader: Reader | None) -> None:
         t0 = time.perf_counter()
-        region, windows = self._stream.feed(frame)
+        region, windows = self._stream.feed(frame, self._ladder.rung.look_hz)
         if self._stages:
             self._stages.region_ms.append((time.perf_counter() - t0) * 1e3)
         shown = replace(frame, image=hide(frame.image, region, self._setup.privacy))

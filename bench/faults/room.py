@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Watched:
 
     windows: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     states: list[tuple[float, str]] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
 
 
 class Camera(MjpegCamera):
@@ -100,6 +102,8 @@ def listen(out: Any, watched: dict[str, Watched]) -> None:
             its.windows.append((now_s, record))
         elif its is not None and record["type"] == "status":
             its.states.append((now_s, record["state"]))
+        elif its is not None and record["type"] == "load":
+            its.levels.append(record["level"])
 
 
 def sample(process: psutil.Process, samples: list[tuple[float, float, float]], ended: threading.Event) -> None:
@@ -150,12 +154,12 @@ def recovered_s(its: Watched, fault: Fault) -> float:
     )
 
 
-def calm(faults: list[Fault], from_s: float, until_s: float, after_s: float) -> list[tuple[float, float]]:
-    """Stretches without a fault, and without the time that it takes to recover."""
+def calm(its: Watched, faults: list[Fault], from_s: float, until_s: float) -> list[tuple[float, float]]:
+    """Stretches without a fault, and without the time that it takes to recover: that has a column of its own."""
     parts, start_s = [], from_s
     for fault in faults:
         parts.append((start_s, fault.from_s))
-        start_s = fault.until_s + after_s
+        start_s = fault.until_s + max(CALM_S / 2, recovered_s(its, fault) + WINDOW_S)
     return [(a, b) for a, b in [*parts, (start_s, until_s)] if b > a]
 
 
@@ -211,20 +215,22 @@ def report(
         f"{', '.join(KINDS)}, {CALM_S:g} s apart.",
         "",
         "| camera | faults | on time, of windows due without a fault of its own | labels without a verdict "
-        "| verdicts on a fault | first valid window after a fault, s | lost |",
-        "|---|---|---|---|---|---|---|",
+        "| verdicts on a fault | first valid window after a fault, s | lost "
+        "| steps of the load ladder |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for number, its in enumerate(watched):
         own = [fault for fault in faults if fault.camera == number]
         took_s = [recovered_s(its, fault) for fault in own]
-        parts = [on_time(its, *part) for part in calm(own, *span_s, after_s=CALM_S / 2)]
+        parts = [on_time(its, *part) for part in calm(its, own, *span_s)]
         good, due = (sum(values) for values in zip(*parts, strict=True))
         labels = sum(not one["valid"] and one["label"] is not None for _, one in its.windows)
         recovery = f"{np.median(took_s):.1f}, at most {max(took_s):.1f}" if took_s else "-"
         lost = sum(state == "lost" for _, state in its.states)
+        steps = ", ".join(f"{count} x {level}" for level, count in Counter(its.levels).items()) or "-"
         lines.append(
             f"| {number} | {len(own)} | {100 * good / due:.1f} % of {due} | {labels} | {wrong(its, own)} | {recovery} "
-            f"| {lost} |"
+            f"| {lost} | {steps} |"
         )
     times_s, rss_mib, cpu_s = (np.array(values) for values in zip(*samples, strict=True))
     late = times_s > times_s[0] + (times_s[-1] - times_s[0]) / 4

@@ -180,6 +180,7 @@ def _status_line(status: Status) -> Text:
 
 _DONE = {
     "full": "every window is explained by {}",
+    "fewer_looks": "the person is looked for half as often",
     "cheap": "every window is explained by {}",
     "alternate": "every second window is explained by {}",
     "labels": "windows are only labelled",

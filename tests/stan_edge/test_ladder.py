@@ -14,9 +14,10 @@ from stan_edge.errors import ParityError
 from stan_edge.explainer import Explainer, Labeller
 from stan_edge.ladder import DOWN_AFTER_S, LONGEST_UP_AFTER_S, UP_AFTER_S, Ladder, Rung, load_rungs
 from stan_edge.parity import require_label_parity
+from stan_edge.person import RATE_HZ, SPARING_RATE_HZ
 
 HOP_S = 0.2
-LEVELS = ("full", "cheap", "alternate", "labels", "fewer")
+LEVELS = ("full", "fewer_looks", "cheap", "alternate", "labels", "fewer")
 
 
 @pytest.fixture
@@ -50,14 +51,14 @@ def test_a_hiccup_changes_nothing(ladder: Ladder) -> None:
 def test_room_steps_up_one_by_one_and_slower_than_down(ladder: Ladder) -> None:
     noted(ladder, 0.3, 0.0, 60.0)
     changes = noted(ladder, 0.05, 60.0, 160.0)
-    assert [level for _, level in changes] == ["labels", "alternate", "cheap", "full"]
+    assert [level for _, level in changes] == ["labels", "alternate", "cheap", "fewer_looks", "full"]
     assert np.diff([60.0, *(at_s for at_s, _ in changes)]) == pytest.approx(UP_AFTER_S, abs=HOP_S + 1e-6)
 
 
 def test_on_time_without_room_stays_where_it_is(ladder: Ladder) -> None:
     noted(ladder, 0.3, 0.0, 1.5)
     assert noted(ladder, 0.15, 1.5, 1000.0) == []
-    assert ladder.rung.level == "cheap"
+    assert ladder.rung.level == "fewer_looks"
 
 
 def test_what_is_always_too_much_is_tried_less_and_less_often() -> None:
@@ -108,9 +109,9 @@ def test_a_rung_says_what_is_done_with_each_window() -> None:
 @pytest.mark.parametrize(
     ("method", "levels", "cheap"),
     [
-        ("gradcam", ["full", "fewer"], None),  # as cheap as a label
-        ("vanilla", ["full", "cheap", "fewer"], "gradcam"),
-        ("smoothgrad", ["full", "cheap", "fewer"], "gradcam"),
+        ("gradcam", ["full", "fewer_looks", "fewer"], None),  # as cheap as a label
+        ("vanilla", ["full", "fewer_looks", "cheap", "fewer"], "gradcam"),
+        ("smoothgrad", ["full", "fewer_looks", "cheap", "fewer"], "gradcam"),
     ],
 )
 def test_the_shipped_model_leaves_out_what_saves_something(
@@ -120,16 +121,17 @@ def test_the_shipped_model_leaves_out_what_saves_something(
     rungs = load_rungs(bundle, backend, Explainer(bundle, backend, method))
     assert [rung.level for rung in rungs] == levels
     assert all(rung.explainer is not None for rung in rungs)
-    assert [rung.explainer.method for rung in rungs[1:] if rung.explainer] == [cheap or method] * (len(rungs) - 1)
+    assert [rung.explainer.method for rung in rungs[2:] if rung.explainer] == [cheap or method] * (len(rungs) - 2)
+    assert [rung.look_hz for rung in rungs] == [RATE_HZ, *[SPARING_RATE_HZ] * (len(rungs) - 1)]
 
 
 def test_a_model_with_a_dear_method_only_gives_up_explanations_before_windows(
     eager_bundle: Bundle, backend: Backend, explainer: Explainer
 ) -> None:
     rungs = load_rungs(eager_bundle, backend, explainer)
-    assert [rung.level for rung in rungs] == ["full", "alternate", "labels", "fewer"]
-    assert [rung.explainer for rung in rungs] == [explainer, explainer, None, None]
-    assert (rungs[1].explain_every, rungs[-1].take_every) == (2, 2)
+    assert [rung.level for rung in rungs] == ["full", "fewer_looks", "alternate", "labels", "fewer"]
+    assert [rung.explainer for rung in rungs] == [explainer, explainer, explainer, None, None]
+    assert (rungs[2].explain_every, rungs[-1].take_every) == (2, 2)
 
 
 def test_what_the_engine_gets_wrong_is_no_rung(
@@ -141,7 +143,8 @@ def test_what_the_engine_gets_wrong_is_no_rung(
 
     monkeypatch.setattr("stan_edge.ladder.require_parity", refuse)
     rungs = load_rungs(tiny_bundle, backend, explainer)
-    assert [rung.explainer.method for rung in rungs if rung.explainer] == ["vanilla", "staa-grad", "staa-grad"]
+    methods = [rung.explainer.method for rung in rungs if rung.explainer]
+    assert methods == ["vanilla", "vanilla", "staa-grad", "staa-grad"]
 
 
 def test_a_label_is_that_of_an_explanation(

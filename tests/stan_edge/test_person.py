@@ -23,6 +23,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.person import (
     HOLD_S,
     RATE_HZ,
+    SPARING_RATE_HZ,
     BoxSmoother,
     Mask,
     PersonTracker,
@@ -227,6 +228,9 @@ def test_detector_runs_at_its_rate_whatever_the_frame_rate(fps: float) -> None:
     for k in range(round(20 * fps)):
         tracker.update(frame_at(k / fps + rng.uniform(0, 0.05) / fps))
     assert len(detector.near) == pytest.approx(200, abs=2)
+    for k in range(round(20 * fps), round(40 * fps)):
+        tracker.update(frame_at(k / fps + rng.uniform(0, 0.05) / fps), SPARING_RATE_HZ)
+    assert len(detector.near) == pytest.approx(300, abs=4)
 
 
 def test_tracker_tells_the_detector_where_the_person_was() -> None:

@@ -14,6 +14,8 @@ from stan_edge.person import PersonTracker, Sighting
 from stan_edge.records import Event, WindowResult
 from stan_edge.sources import Frame, Image
 from stan_edge.stream import Step, Stream
+from stan_edge.views import cut_square
+from stan_edge.windows import Window
 
 
 class Somebody:
@@ -152,6 +154,47 @@ def test_the_network_sees_one_square_for_all_frames_with_the_view_of_the_contrac
     known = [sample.region.box_px is not None for sample in windows[0].samples]
     assert sum(known) >= 18
     assert [mean < 180 for mean in shown.mean(axis=(1, 2, 3))] == known
+
+
+class Wanderer:
+    """Somebody who stays, walks and stays."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def find(self, image: Image, near: object) -> Sighting:
+        x_px = min(max(self._looks - 30, 0), 30)
+        self._looks += 1
+        return Sighting(np.array([x_px, 10.0, x_px + 20, 40]))
+
+    def forget(self) -> None: ...
+
+
+def wandering(bundle: Bundle, pictures: np.ndarray) -> tuple[Stream, list[Window]]:
+    stream = Stream("room", bundle.contract, "vanilla", 0.2, PersonTracker(Wanderer()), False)
+    return stream, [w for k, picture in enumerate(pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
+
+
+def test_frames_that_windows_share_are_cut_once_and_no_window_shows_it(
+    tiny_bundle: Bundle, noisy: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = noisy(90, 190, height=48, width=64)
+    stream, windows = wandering(tiny_bundle, pictures)
+    cuts: list[int] = []
+    monkeypatch.setattr("stan_edge.stream.cut_square", lambda *args: cuts.append(1) or cut_square(*args))
+    counts, squares = [], []
+    for window in windows:
+        cuts.clear()
+        together, square = stream.network_input(window)
+        counts.append(len(cuts))
+        squares.append(square)
+        alone, its = wandering(tiny_bundle, pictures[:0])[0].network_input(window)
+        assert its == square
+        np.testing.assert_array_equal(together, alone)
+    assert counts[0] == 20
+    assert len(set(squares)) > 5
+    stayed = [count for count, before, now in zip(counts[1:], squares, squares[1:], strict=False) if before == now]
+    assert stayed.count(2) == len(stayed) > 5
 
 
 PERSON = np.zeros((48, 64), bool)

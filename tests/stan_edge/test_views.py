@@ -105,14 +105,14 @@ def area_weights(extent: int, shown: int) -> np.ndarray:
 
 @given(st.integers(112, 1100), st.integers(32, 112), st.integers(0, 2**32 - 1))
 @example(1080, 112, 0).via("halved twice")
-@example(450, 112, 0).via("halved to hardly more than two pixels for each of the view")
+@example(338, 112, 0).via("halved where it was hardly more than three pixels for each of the view")
 def test_a_large_square_is_averaged_over_the_area_of_each_pixel(side: int, size: int, seed: int) -> None:
     grain = np.random.default_rng(seed).integers(0, 256, (size // 2, size // 2, 3), np.uint8)
     frame = cv2.resize(grain, (side, side), interpolation=cv2.INTER_LINEAR)
     weights = area_weights(side, size)
     expected = np.einsum("ai,ijc,bj->abc", weights, frame.astype(float), weights, optimize=True)
     off = np.abs(cut_square(frame, Square(0, 0, side), size) - expected)
-    assert off.mean() < 1.5
+    assert off.mean() < 2
     assert off.max() < 10
 
 

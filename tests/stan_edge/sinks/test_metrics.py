@@ -102,7 +102,7 @@ def test_two_cameras_of_a_run_are_told_apart_and_as_healthy_as_the_worse(monkeyp
     }
     assert (found["stan_edge_windows_total", "door"], found["stan_edge_windows_total", "yard"]) == (2, 6)
     assert found["stan_edge_windows_unexplained_total", "yard"] == 5
-    assert (found["stan_edge_load_level", "door"], found["stan_edge_load_level", "yard"]) == (0, 2)
+    assert (found["stan_edge_load_level", "door"], found["stan_edge_load_level", "yard"]) == (0, 3)
     assert len(text.splitlines()) == len(set(text.splitlines()))
     for each in healths:
         each.record(START)
