@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stan_edge.contract import EventSpec
 from stan_train.spans import Interval, outside_s, overlap
 
-# Probabilities are calibrated: an alarm at less than two thirds is false more often than every third time where the class
-# is as rare as on the clips, however few clips without it there were to show that.
+# Probabilities are calibrated: an alarm at less than two thirds would be false every third time or more, however few
+# clips without the class there were to show it.
 ENTER = tuple(k / 100 for k in range(95, 60, -5))
 # The first of each is about the figure of a bundle that is not calibrated: it stays where others do no better.
 LEAVE_OF_ENTER = (0.6, 0.4, 0.8)
