@@ -66,13 +66,13 @@ METHOD = "gradcam"
 FPS, HOP_S = 6.0, 2.0
 SEEN_S = 11.0
 """Long enough for the back-off to start anew."""
-SAMPLE_S = 0.5
+SAMPLE_S = 1.0
 UNREACHABLE = SourceConnectError("room cannot be reached; check the cable.")
 UNDECODABLE = SourceDecodeError("room: the stream ended; check the camera and its cable.")
 BLOCKS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The process at one moment of the camera's time."""
 
@@ -143,7 +143,7 @@ def alarming(bundle: Bundle) -> Bundle:
 
 
 class Sampler:
-    """Looks at the process twice a second of real time, scrapes the metrics, and takes what the broker has delivered,
+    """Looks at the process once a second of real time, scrapes the metrics, and takes what the broker has delivered,
     so that this does not grow instead."""
 
     def __init__(self, seen: Seen, http: int, listener: Listener) -> None:
