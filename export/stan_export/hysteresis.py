@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from stan_edge.contract import EventSpec
 from stan_train.spans import Interval, outside_s, overlap
 
-# Probabilities are calibrated: an alarm at less than two thirds would be false every third time or more, however few
-# clips without the class there were to show it.
-ENTER = tuple(k / 100 for k in range(95, 60, -5))
+ENTER = tuple(k / 100 for k in range(95, 25, -5))
 # The first of each is about the figure of a bundle that is not calibrated: it stays where others do no better.
 LEAVE_OF_ENTER = (0.6, 0.4, 0.8)
 MIN_DURATION_S = (0.4, 0.2, 0.6, 1.0, 1.6)
 MERGE_GAP_S = (1.0, 0.5, 2.0)
 MOST_LOST = 0.1
 """Share of the true events that may be given up for a stricter setting."""
+LIKELY = 0.65
+"""Probabilities are calibrated: an alarm at less than about two thirds is false every third time, however few clips
+without the class there were to show it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +92,13 @@ def settings() -> Iterator[EventSpec]:
 def choose(tracks: Sequence[Track], hop_s: float, false_alarms_per_hour: float) -> Hysteresis:
     """The strictest setting that finds nearly as many true events as any can at no more false alarms an hour than
     stated: the highest enter that loses at most `MOST_LOST` of them, of equals the one that finds most, then the one
-    with the shorter delay. A few minutes without alarm say little about an hour; a strict setting is the safer bet.
+    with the shorter delay. A few minutes without alarm say little about an hour; a strict setting is the safer bet, and
+    one below `LIKELY` must find half of the events.
 
     Where none keeps the rate, the one with the fewest false alarms, and `rate_reached` is False.
     """
     tried = [_measure(tracks, hop_s, spec, false_alarms_per_hour) for spec in settings()]
-    good = [row for row in tried if row.rate_reached]
+    good = [row for row in tried if row.rate_reached and (row.spec.enter >= LIKELY or 2 * row.found >= row.events)]
     if not good:
         fewest = min(row.false_alarms for row in tried)
         good = [row for row in tried if row.false_alarms == fewest]
