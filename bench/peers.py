@@ -56,7 +56,7 @@ def main(
     ] = True,
     out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
 ) -> None:
-    methods: tuple[Method, ...] = ("vanilla", "gradcam", "smoothgrad")[: 2 + smoothgrad]
+    methods: tuple[Method, ...] = ("vanilla", "gradcam", "smoothgrad") if smoothgrad else ("vanilla", "gradcam")
     spec = InputSpec(
         frames=20, window_s=2.0, size_px=size, view="blend", framing="follow", region="box", mean=0.45, std=0.225
     )

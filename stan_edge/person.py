@@ -60,11 +60,11 @@ NOBODY = Region(None, "none")
 class Tracker(Protocol):
     """Knows where the person is in every frame of one stream."""
 
-    def update(self, frame: Frame, rate_hz: float = RATE_HZ) -> Region:
+    def update(self, frame: Frame, look_hz: float = RATE_HZ) -> Region:
         """The region at a frame. Frames come in order of capture.
 
         Args:
-            rate_hz: how often to look for the person.
+            look_hz: how often to look for the person.
         """
         ...
 
@@ -178,9 +178,9 @@ class PersonTracker:
         self._sighted = False
         self._region = NOBODY
 
-    def update(self, frame: Frame, rate_hz: float = RATE_HZ) -> Region:
+    def update(self, frame: Frame, look_hz: float = RATE_HZ) -> Region:
         """The region at a frame. Frames come in order of capture."""
-        t_s, period_s = frame.t_capture_s, 1 / rate_hz
+        t_s, period_s = frame.t_capture_s, 1 / look_hz
         if frame.segment.number != self._segment:
             self._segment = frame.segment.number
             self._detector.forget()

@@ -79,11 +79,12 @@ class Stream:
         height, width = window.samples[-1].frame.image.shape[:2]
         square = place_square(spec.framing, width, height, [sample.region.box_px for sample in window.samples])
         # windows overlap: where the square stays, only what is new in this one is cut
-        known = self._cut if square == self._square else {}
+        if square != self._square:
+            self._square, self._cut = square, {}
         self._cut = {
-            sample: known[sample] if sample in known else self._views(sample, square) for sample in window.samples
+            sample: self._cut[sample] if sample in self._cut else self._views(sample, square)
+            for sample in window.samples
         }
-        self._square = square
         return np.stack(list(self._cut.values()), axis=1), square
 
     def _views(self, sample: Sample, square: Square) -> NDArray[np.uint8]:

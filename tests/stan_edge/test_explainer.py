@@ -188,6 +188,7 @@ def test_windows_that_share_a_run_are_explained_as_if_each_were_alone(
 ) -> None:
     backend = SeveralAtOnce(open_backend(name, threads=1))
     explainer, labeller = Explainer(tiny_bundle, backend, method), Labeller(tiny_bundle, backend)
+    assert backend.runs == [1, 1]  # both are warm
     windows = np.random.default_rng(3).integers(0, 256, (5, 20, 64, 64, 3), np.uint8)
     asked = (PREDICTED, 0, 1, PREDICTED, 1)
     alone = [explainer(window, label, k) for k, (window, label) in enumerate(zip(windows, asked, strict=True))]

@@ -105,7 +105,7 @@ class Fixed:
     def __init__(self, region: Region) -> None:
         self._region = region
 
-    def update(self, frame: Frame, rate_hz: float = 10.0) -> Region:
+    def update(self, frame: Frame, look_hz: float = 10.0) -> Region:
         return self._region
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stan_edge import person, pose
 from stan_edge.errors import ConfigError
-from stan_edge.person import RATE_HZ, Box, Mask, PersonTracker, Region, Sighting, Tracker
+from stan_edge.person import Box, Mask, PersonTracker, Region, Sighting, Tracker
 from stan_edge.pose import watching
 from stan_edge.sources import Frame, Image
 from stan_train.manifest import REGION_SIDECAR, Clip
@@ -42,10 +42,10 @@ class KnownRegions:
         self._index = 0
         self._tracker = PersonTracker(self)
 
-    def update(self, frame: Frame, rate_hz: float = RATE_HZ) -> Region:
+    def update(self, frame: Frame, look_hz: float = person.RATE_HZ) -> Region:
         """The region at a frame. Frames come in order of capture."""
         self._index = frame.index
-        return self._tracker.update(frame, rate_hz)
+        return self._tracker.update(frame, look_hz)
 
     def find(self, image: Image, near: Box | None) -> Sighting | None:
         """The box and mask that are known for the frame of the last `update`."""
