@@ -44,7 +44,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # the wheel, not the checkout: what a user gets
-$(VENV)/.runtime: pyproject.toml $(shell git ls-files stan_edge train/stan_train export/stan_export) | $(VENV)/bin/python
+$(VENV)/.runtime: pyproject.toml $(shell git ls-files stan_edge train export bench/stan_bench) | $(VENV)/bin/python
 	test -e $(VENV)/.dev || $(PIP) '.[openvino,pose]'
 	touch $@
 

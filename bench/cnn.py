@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.contract import InputSpec
-from stan_train.baseline_results import BaselineData, BaselineView, ClipFeatures, baseline_result, clip_features
-from stan_train.evaluate.paper import data_notes, tables_of
-from stan_train.evaluate.report import to_markdown
+from stan_edge.model.contract import InputSpec
+from stan_eval.baseline_results import BaselineData, BaselineView, ClipFeatures, baseline_result, clip_features
+from stan_eval.paper import data_notes, tables_of
+from stan_eval.report import to_markdown
 from stan_train.manifest import BACKGROUND, read_manifest
 from stan_train.resnet import load_resnet50
 

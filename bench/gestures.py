@@ -19,12 +19,12 @@ import typer
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from stan_edge.backends import open_backend
-from stan_edge.bundle import open_bundle, shipped_bundle
-from stan_edge.explainer import Explainer, softmax
+from stan_edge.backends.registry import open_backend
+from stan_edge.model.bundle import open_bundle, shipped_bundle
+from stan_edge.pipeline.predictor import Explainer, softmax
+from stan_eval.replay import replay
 from stan_train.manifest import Clip
 from stan_train.probe import probe
-from stan_train.replay import replay
 
 CHEST, FOREHEAD = ("please", "sorry"), ("brother",)
 

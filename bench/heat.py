@@ -16,18 +16,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from stan_edge.attribution import focus
-from stan_edge.backends import open_backend
-from stan_edge.bundle import methods_of, open_bundle, shipped_bundle
-from stan_edge.contract import Contract, Method
-from stan_edge.explainer import Explainer, Explanation
-from stan_edge.pose import watching
+from stan_edge.backends.registry import open_backend
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import methods_of, open_bundle, shipped_bundle
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.detection import watching
+from stan_edge.pipeline.heat import focus
+from stan_edge.pipeline.predictor import Explainer, Explanation
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import WindowResult
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import CroppedSource, VideoFile
-from stan_edge.views import Square
-from stan_edge.windows import Window
+from stan_edge.types import Square
 from stan_train.manifest import read_manifest
 
 KINDS = ("raw", "focused", "blurred and focused", "even")

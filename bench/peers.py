@@ -30,12 +30,13 @@ from captum.attr import Saliency
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from stan_edge.backends import Backend, open_backend
-from stan_edge.backends.openvino_backend import ov, the_core
-from stan_edge.bundle import graph_file
-from stan_edge.contract import Form, InputSpec, Method
+from stan_edge.backends.base import Backend
+from stan_edge.backends.openvino import ov, the_core
+from stan_edge.backends.registry import open_backend
 from stan_edge.errors import BackendUnavailableError
-from stan_edge.smoothgrad import noise
+from stan_edge.model.bundle import graph_file
+from stan_edge.model.contract import Form, InputSpec, Method
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.graphs import export_graphs
 from stan_export.inference_form import fold_batchnorm
 from stan_export.parity import record

@@ -17,9 +17,9 @@ from typing import Annotated
 import cv2
 import typer
 
-from stan_edge.person import PersonTracker
-from stan_edge.pose import MediapipeDetector
-from stan_edge.privacy import hidden_box
+from stan_edge.person.anonymize import hidden_box
+from stan_edge.person.detection import MediapipeDetector
+from stan_edge.person.tracking import PersonTracker
 from stan_edge.sources import Crop, CroppedSource, VideoFile
 
 LITTLE = 0.1

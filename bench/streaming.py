@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
-from stan_edge.attribution import correct
-from stan_edge.backends import open_backend
-from stan_edge.bundle import graph_file, open_bundle, shipped_bundle
-from stan_edge.contract import Contract
-from stan_edge.smoothgrad import SIGMA, StreamNoise, noise
+from stan_edge.backends.registry import open_backend
+from stan_edge.model.bundle import graph_file, open_bundle, shipped_bundle
+from stan_edge.model.contract import Contract
+from stan_edge.pipeline.attribution import correct
+from stan_edge.pipeline.smoothgrad import SIGMA, StreamNoise, noise
+from stan_eval.replay import inputs
 from stan_export.calibrate import THRESHOLDS, f1_score
 from stan_export.graphs import export_graphs
 from stan_train.checkpoint import load_checkpoint
 from stan_train.manifest import Clip, read_manifest
-from stan_train.replay import inputs
 
 Run = Callable[[NDArray[np.uint8], int, int], NDArray[np.float32]]
 """Frames `[T, S, S, 3]`, class, window number -> raw frame scores `[T]`."""

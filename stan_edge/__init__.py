@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stan_edge.film.explain import Film
-    from stan_edge.sources import Image
+    from stan_edge.reports.recording import RecordingReport
+    from stan_edge.types import Image
 
 __all__ = ["explain"]
 
@@ -22,7 +22,7 @@ def explain(
     explain_class: str | None = None,
     person: bool = True,
     backend: str = "auto",
-) -> Film:
+) -> RecordingReport:
     """Explain pictures that a program holds or makes, as `stan-edge explain` does a file.
 
     Args:
@@ -37,6 +37,6 @@ def explain(
         ConfigError: a method or class that the model has not, a rate that is none, pictures that are none.
         BundleError: the model cannot be used. BackendError: nor can the engine.
     """
-    from stan_edge.film.pictures import explain_pictures  # loading numerical libraries is for those who ask
+    from stan_edge.reports.pictures import explain_pictures  # loading numerical libraries is for those who ask
 
     return explain_pictures(frames, fps, methods, model, explain_class, backend, person=person)

@@ -25,11 +25,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from stan_edge.backends import Precision
-from stan_edge.contract import Method
+from stan_edge.backends.base import Precision
 from stan_edge.errors import ConfigError
-from stan_edge.evidence.keep import LONGEST_AROUND_S
-from stan_edge.privacy import Privacy
+from stan_edge.model.contract import Method
+from stan_edge.person.anonymize import Privacy
+from stan_edge.retention import LONGEST_AROUND_S
 from stan_edge.sources import is_camera
 
 if sys.version_info >= (3, 11):

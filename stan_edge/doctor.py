@@ -10,11 +10,12 @@ from pathlib import Path
 
 import psutil
 
-from stan_edge.backends import BACKENDS, GPU_BACKENDS, PRECISIONS, candidates, open_backend
-from stan_edge.bundle import Bundle, open_bundle, shipped_bundle
+from stan_edge.backends.base import PRECISIONS
+from stan_edge.backends.registry import BACKENDS, GPU_BACKENDS, candidates, open_backend
 from stan_edge.errors import StanEdgeError
-from stan_edge.explainer import Explainer
+from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.parity import replay
+from stan_edge.pipeline.predictor import Explainer
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _video() -> Finding:
 
 
 def _person() -> Finding:
-    from stan_edge.pose import MediapipeDetector
+    from stan_edge.person.detection import MediapipeDetector
     from stan_edge.sources import demo_clip, open_source
 
     try:

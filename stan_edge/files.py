@@ -1,13 +1,17 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, their digests, and names that are safe to give them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stan_edge.errors import ConfigError
+
+LONGEST_NAME = 80
 
 
 def check_output(path: Path, flag: str, suffix: str) -> None:
@@ -61,3 +65,24 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def plain_name(text: str) -> str:
+    """A name of ASCII letters, digits, `_` and `-`.
+
+    Where letters are lost by that, or the end, it ends in six digits of its hash, so that no two fall together.
+    """
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", text).strip("_")
+    if not name or not text.isascii() or len(name) > LONGEST_NAME:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        name = f"{name[:LONGEST_NAME]}_{digest[:6]}".strip("_")
+    return name

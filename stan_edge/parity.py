@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends import GPU_BACKENDS, Backend, candidates, open_candidate
-from stan_edge.bundle import Bundle
-from stan_edge.contract import Method
+from stan_edge.backends.base import Backend
+from stan_edge.backends.registry import GPU_BACKENDS, candidates, open_candidate
 from stan_edge.errors import BackendError, BackendUnavailableError, BundleError, ParityError
-from stan_edge.explainer import Explainer, Labeller
+from stan_edge.model.bundle import Bundle
+from stan_edge.model.contract import Method
+from stan_edge.pipeline.predictor import Classifier, Explainer
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
@@ -182,7 +183,7 @@ def open_proven(
     raise BackendUnavailableError(" ".join(problems))
 
 
-def require_label_parity(bundle: Bundle, backend: Backend, labeller: Labeller) -> None:
+def require_label_parity(bundle: Bundle, backend: Backend, labeller: Classifier) -> None:
     """Hold labels without explanations to the recordings.
 
     Raises:

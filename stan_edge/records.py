@@ -11,11 +11,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from stan_edge.contract import Method
+    from stan_edge.model.contract import Method
 
 Phase = Literal["start", "update", "end"]
-State = Literal["connecting", "online", "stalled", "lost"]
-Level = Literal["full", "fewer_looks", "cheap", "alternate", "labels", "fewer"]
+CameraState = Literal["connecting", "online", "stalled", "lost"]
+LoadLevel = Literal["full", "fewer_looks", "cheap", "alternate", "labels", "fewer"]
 SCHEMA = 1
 
 
@@ -52,7 +52,7 @@ class Status:
     """A camera's connection has changed."""
 
     camera: str
-    state: State
+    state: CameraState
     """`connecting`: still not there, for another reason than before; `stalled`: open, but no frame for a while;
     `lost`: the connection broke, and is made again for ever."""
     reason: str | None
@@ -70,7 +70,7 @@ class Load:
     """More or less is done for a camera's windows from here on, so that they stay on time."""
 
     camera: str
-    level: Level
+    level: LoadLevel
     """`full`: all that was asked for; `cheap`: explained by a cheaper method; `alternate`: every second window is
     explained; `labels`: none is; `fewer`: every second window is shed."""
     method: Method | None
@@ -114,7 +114,7 @@ class WindowResult:
     person: Literal["tracked", "held", "none"]
     latency_ms: float
     """From the arrival of the frame that completed the window to its result."""
-    asked: str | None = None
+    target_class: str | None = None
     """The class that every window explains; None: each explains its own label."""
     method: Method | None = None
     """What it was explained by; None: it was not, and no frame has a score."""
@@ -122,7 +122,7 @@ class WindowResult:
     @property
     def explained(self) -> str | None:
         """The class whose importance `frames` hold; None when it was not explained."""
-        return None if self.method is None else self.asked or self.label
+        return None if self.method is None else self.target_class or self.label
 
     def to_json(self) -> dict[str, Any]:
         probabilities = self.probabilities and {name: round(p, 4) for name, p in self.probabilities.items()}

@@ -17,14 +17,15 @@ import torch
 from hypothesis import settings
 
 from bench.faults import small_disk as faults
-from stan_edge.backends import Backend, open_backend
-from stan_edge.bundle import Bundle, open_bundle
-from stan_edge.contract import InputSpec
+from stan_edge.backends.base import Backend
+from stan_edge.backends.registry import open_backend
 from stan_edge.errors import BackendUnavailableError
-from stan_edge.explainer import Explainer
+from stan_edge.model.bundle import Bundle, open_bundle
+from stan_edge.model.contract import InputSpec
+from stan_edge.pipeline.predictor import Explainer
+from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import Event, Record
-from stan_edge.sinks import Sink
-from stan_edge.timeline import TimelineFrame
+from stan_edge.sinks.base import Sink
 from stan_export.export import export
 from stan_export.seal import seal
 from stan_train.checkpoint import Checkpoint, save_checkpoint

@@ -25,14 +25,15 @@ import cv2
 import numpy as np
 import typer
 
-from stan_edge.backends import open_backend
-from stan_edge.bundle import open_bundle, shipped_bundle
-from stan_edge.explainer import Explainer
-from stan_edge.pose import watching
+from stan_edge.backends.registry import open_backend
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import open_bundle, shipped_bundle
+from stan_edge.person.detection import watching
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record, WindowResult
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
-from stan_edge.sources import Frame, Image, VideoFile
+from stan_edge.sinks.base import Sink
+from stan_edge.sources import Frame, VideoFile
+from stan_edge.types import Image
 
 METHOD = "gradcam"
 HOP_S = 0.2

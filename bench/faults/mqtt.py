@@ -23,16 +23,16 @@ import psutil
 import typer
 from mosquitto import PROGRAM, Listener, Mosquitto
 
-from stan_edge.backends import open_backend
-from stan_edge.bundle import open_bundle, shipped_bundle
-from stan_edge.explainer import Explainer
-from stan_edge.pose import watching
+from stan_edge.backends.registry import open_backend
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import open_bundle, shipped_bundle
+from stan_edge.person.detection import watching
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record, WindowResult
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
-from stan_edge.sinks.broker import Broker
-from stan_edge.sinks.mqtt import Mqtt
-from stan_edge.sinks.outbox import Outbox
+from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.broker import Broker
+from stan_edge.sinks.delivery.mqtt import Mqtt
+from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sources import Frame, VideoFile, demo_clip
 
 METHOD = "gradcam"

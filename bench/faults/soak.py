@@ -34,33 +34,24 @@ import psutil
 import typer
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
-from stan_edge.backends import open_backend
-from stan_edge.bundle import Bundle, open_bundle, shipped_bundle
+from stan_edge.backends.registry import open_backend
 from stan_edge.cli.outlets import Outlets
-from stan_edge.contract import EventSpec
+from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceConnectError, SourceDecodeError
-from stan_edge.evidence.keep import Keep
-from stan_edge.explainer import Explainer
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
+from stan_edge.model.contract import EventSpec
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Record, Status, WindowResult
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
+from stan_edge.retention import Retention
+from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import OverlayVideo
-from stan_edge.sources import (
-    Fail,
-    Gap,
-    Image,
-    Off,
-    Reconnecting,
-    ScriptedCamera,
-    Show,
-    SimulatedClock,
-    VideoFile,
-    demo_clip,
-)
+from stan_edge.sources import Fail, Gap, Off, Reconnecting, ScriptedCamera, Show, VideoFile, demo_clip
 from stan_edge.sources.scripted import Step
+from stan_edge.types import Image
 
 METHOD = "gradcam"
 FPS, HOP_S = 6.0, 2.0
@@ -219,7 +210,7 @@ def main(
         )
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *outlets.open(["room"], bundle.contract, HOP_S, stack)[0]]
-        sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Keep(megabytes=20)))
+        sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))
         journal = stack.enter_context(closing(Journal(folder / "journal")))

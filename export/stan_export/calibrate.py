@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.attribution import correct, dealias, gate, importance
-from stan_edge.contract import InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import PREDICTED, Explainer, softmax
+from stan_edge.model.contract import InputSpec, Method, MethodSpec
+from stan_edge.pipeline.attribution import correct, dealias, gate, importance
+from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 
 GRADIENTS: tuple[Method, ...] = ("vanilla", "smoothgrad", "streaming")
 """Methods whose scores come from the input gradient, through the stem's strided kernel."""

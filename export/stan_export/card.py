@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stan_edge.contract import CalibrationRecord, Contract
+from stan_edge.model.contract import CalibrationRecord, Contract
 
 CARD = "card.md"
 

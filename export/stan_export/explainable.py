@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stan_edge.contract import Form, InputSpec, Method, MethodSpec
+from stan_edge.model.contract import Form, InputSpec, Method, MethodSpec
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

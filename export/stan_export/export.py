@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from stan_edge.backends import BACKENDS, open_backend
-from stan_edge.bundle import DIGESTS, PARITY, Bundle, file_digest, open_bundle
-from stan_edge.contract import FORMS, METHODS, Contract, EventSpec, InputSpec
+from stan_edge.backends.registry import BACKENDS, open_backend
 from stan_edge.errors import BackendUnavailableError, ConfigError, ParityError
-from stan_edge.explainer import PREDICTED, Explainer
+from stan_edge.files import file_digest
+from stan_edge.model.bundle import DIGESTS, PARITY, Bundle, open_bundle
+from stan_edge.model.contract import FORMS, METHODS, Contract, EventSpec, InputSpec
 from stan_edge.parity import replay
+from stan_edge.pipeline.predictor import PREDICTED, Explainer
 from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, shown_classes, uncalibrated
 from stan_export.explainable import Explainable
 from stan_export.forms import measure_forms

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import external_data_helper
 
-from stan_edge.bundle import WEIGHTS
+from stan_edge.model.bundle import WEIGHTS
 
 ALIGNMENT = 4096
 """Bytes; a page, so that a runtime can map each tensor from disk."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from statistics import median
 
-from stan_edge.backends import BACKENDS, PRECISIONS, Backend, open_backend
-from stan_edge.bench.pure import alternate, feeds, recorded_windows
-from stan_edge.bundle import Bundle, engine_name, methods_of
-from stan_edge.contract import FORMS, Form
+from stan_bench.pure import alternate, feeds, recorded_windows
+from stan_edge.backends.base import PRECISIONS, Backend, engine_name
+from stan_edge.backends.registry import BACKENDS, open_backend
 from stan_edge.errors import BackendUnavailableError
+from stan_edge.model.bundle import Bundle, methods_of
+from stan_edge.model.contract import FORMS, Form
 
 ROUNDS, WARM_UP_ROUNDS, PAUSE_S = 10, 2, 0.02
 Times = dict[Form, float]

@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from stan_edge.bundle import graph_file
-from stan_edge.contract import FORMS, METHODS, Form, InputSpec, Method
 from stan_edge.errors import ConfigError
+from stan_edge.model.bundle import graph_file
+from stan_edge.model.contract import FORMS, METHODS, Form, InputSpec, Method
 from stan_export.builder import GraphBuilder
 from stan_export.convolutions import Convolutions, Planes, Volumes
 from stan_export.external_data import save_graphs

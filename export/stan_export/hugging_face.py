@@ -17,9 +17,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from stan_edge.bundle import file_digest
-from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError
+from stan_edge.files import file_digest
+from stan_edge.model.contract import InputSpec
 from stan_export.classifier import classifier
 from stan_export.classifier.explanations import Explain, Explained, kept_outputs, to_frames
 from stan_export.explainable import Explainable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
+from stan_edge.model.contract import InputSpec
 from stan_export.builder import GraphBuilder
 from stan_export.convolutions import Convolutions
 from stan_export.gradient import (

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
-from stan_edge.smoothgrad import noise
+from stan_edge.model.contract import METHODS, InputSpec, Method
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.explainable import Arrays
 from stan_export.inference_form import FoldedStan, fold_batchnorm
 from stan_export.smoothgrad import SAMPLES

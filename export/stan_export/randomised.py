@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stan_edge.bundle import PARITY, Bundle, open_bundle
+from stan_edge.model.bundle import PARITY, Bundle, open_bundle
 from stan_export.calibrate import shown_classes, uncalibrated
 from stan_export.graphs import export_graphs
 from stan_export.parity import record

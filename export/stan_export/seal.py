@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stan_edge.bundle import CONTRACT, write_digests
-from stan_edge.contract import Contract, write_contract
+from stan_edge.model.bundle import CONTRACT, write_digests
+from stan_edge.model.contract import Contract, write_contract
 from stan_export.card import write_card
 
 

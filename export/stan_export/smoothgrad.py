@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stan_edge.contract import InputSpec
+from stan_edge.model.contract import InputSpec
 from stan_export.builder import GraphBuilder
 from stan_export.convolutions import Convolutions
 from stan_export.inference_form import InferenceForm

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stan_edge.backends import Precision
-from stan_edge.tensorrt import import_library
-from stan_edge.tensorrt.build import build_engine
+from stan_edge.backends.base import Precision
+from stan_edge.backends.tensorrt.build import build_engine
+from stan_edge.backends.tensorrt.library import import_library
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,20 @@
-"""The command `stan-edge`, a verb a file. Verbs import what they need when they run: `--help` stays quick."""
+"""The command `stan-edge`, a verb a file. Verbs import what they need when they run: `--help` stays quick.
+
+Training, export, evaluation and benchmarks add their own verbs by the entry points of `GROUP`.
+"""
 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from typing import Annotated
 
 import typer
 
-from stan_edge.cli import (
-    bench,
-    calibrate,
-    check_config,
-    data,
-    doctor,
-    engine,
-    evaluate,
-    events,
-    explain,
-    export,
-    replay,
-    run,
-    tables,
-    train,
-    verify,
-)
+from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
 from stan_edge.errors import StanEdgeError
 
+GROUP = "stan_edge.verbs"
 UNUSABLE = 2
 """Exit code for usage, configuration or input that cannot be used; 1 is a failure while running."""
 
@@ -36,25 +24,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-VERBS = (
-    run,
-    check_config,
-    explain,
-    events,
-    replay,
-    verify,
-    bench,
-    doctor,
-    train,
-    export,
-    engine,
-    calibrate,
-    evaluate,
-    tables,
-)
+VERBS = (run, check_config, explain, events, replay, verify, doctor, engine)
 for verb in VERBS:
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
-app.add_typer(data.app, name="data")
+for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    added = entry.load()
+    if isinstance(added, typer.Typer):
+        app.add_typer(added, name=entry.name)
+    else:
+        app.command(name=entry.name)(added)
 
 
 def _print_version(wanted: bool) -> None:

@@ -67,7 +67,7 @@ class Asked:
         Raises:
             ConfigError: there is none, an option cannot be meant, or two of them have the same name.
         """
-        from stan_edge.runtime import refuse_same_names
+        from stan_edge.live.runtime import refuse_same_names
 
         cameras = self._of_tables(given) or self._of_options(given)
         refuse_same_names([camera.name for camera in cameras])

@@ -15,13 +15,13 @@ import typer
 from stan_edge.errors import ConfigError, JournalDamagedError, SourceNotFoundError, StanEdgeError
 
 if TYPE_CHECKING:
-    from stan_edge.backends import Backend
-    from stan_edge.bundle import Bundle
+    from stan_edge.backends.base import Backend
     from stan_edge.cli.cameras import Seen
     from stan_edge.cli.outlets import Outlets
     from stan_edge.configuration import CameraSection, Configuration
-    from stan_edge.explainer import Explainer
-    from stan_edge.journal.retention import Retention
+    from stan_edge.model.bundle import Bundle
+    from stan_edge.pipeline.predictor import Explainer
+    from stan_edge.retention import Retention
 
 
 def command(

@@ -27,9 +27,9 @@ def command(
     """Build the engines of a model for an NVIDIA GPU: one for the labels, one for each method that explains."""
     from rich.console import Console
 
-    from stan_edge.bundle import methods_named, methods_of, open_bundle, shipped_bundle
-    from stan_edge.tensorrt.cache import engines_folder
-    from stan_edge.tensorrt.engines import build_engines, choose
+    from stan_edge.backends.tensorrt.cache import engines_folder
+    from stan_edge.backends.tensorrt.engines import build_engines, choose
+    from stan_edge.model.bundle import methods_named, methods_of, open_bundle, shipped_bundle
 
     chosen = choose(backend, precision)
     opened = open_bundle(bundle or shipped_bundle())

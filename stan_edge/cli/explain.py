@@ -11,11 +11,11 @@ import typer
 
 from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads, choice
 from stan_edge.errors import ConfigError
-from stan_edge.privacy import LEVELS, Privacy
+from stan_edge.person.anonymize import LEVELS, Privacy
 
 if TYPE_CHECKING:
-    from stan_edge.bundle import Bundle
-    from stan_edge.film.explain import Film
+    from stan_edge.model.bundle import Bundle
+    from stan_edge.reports.recording import RecordingReport
     from stan_edge.sources import Frame
 
 SUFFIXES = (".html", ".png", ".json")
@@ -44,15 +44,15 @@ def command(
     threads: Threads = 0,
 ) -> None:
     """Explain a whole recording by several methods: labels over time, importance of every frame, key frames."""
-    from stan_edge.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
-    from stan_edge.contract import shown_class
     from stan_edge.files import check_output, replacing
-    from stan_edge.film.explain import explain_film
-    from stan_edge.film.table import FilmJson
+    from stan_edge.model.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
+    from stan_edge.model.contract import shown_class
     from stan_edge.parity import open_proven
-    from stan_edge.pose import watching
+    from stan_edge.person.detection import watching
+    from stan_edge.pipeline.windows import hop_ticks
+    from stan_edge.reports.json import JsonReport
+    from stan_edge.reports.recording import explain_recording
     from stan_edge.sources import Crop, CroppedSource, VideoFile
-    from stan_edge.windows import hop_ticks
 
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
@@ -62,7 +62,7 @@ def command(
     bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
-    asked = None if explain_class is None else shown_class(contract, explain_class)
+    target_class = None if explain_class is None else shown_class(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     with ExitStack() as stack:
@@ -75,16 +75,16 @@ def command(
         on_frame = stack.enter_context(_bar(file.expected_frames))
         try:
             with replacing(out) as part:
-                table = FilmJson(part, bundle, str(video), asked, chosen) if suffix == ".json" else None
+                table = JsonReport(part, bundle, str(video), target_class, chosen) if suffix == ".json" else None
                 if table is not None:
                     stack.callback(table.close)
-                film = explain_film(
+                film = explain_recording(
                     source,
                     contract,
                     explainers,
                     tracker,
                     hop_s,
-                    asked=asked,
+                    target_class=target_class,
                     privacy=shown,
                     on_frame=on_frame,
                     on_final=table.frame if table else None,
@@ -92,7 +92,7 @@ def command(
                 if table is not None:
                     table.finish(film)
                 else:
-                    _write(part, film, bundle, video.name, asked)
+                    _write(part, film, bundle, video.name, target_class)
         except OSError as error:
             raise ConfigError(
                 f"--out {out}: cannot be written ({error}); make room or choose another folder."
@@ -102,16 +102,16 @@ def command(
     print(f"written: {out}")
 
 
-def _write(part: Path, film: Film, bundle: Bundle, name: str, asked: str | None) -> None:
+def _write(part: Path, film: RecordingReport, bundle: Bundle, name: str, target_class: str | None) -> None:
     """A page or a picture, as the name of `part` says."""
-    from stan_edge.drawing import png
-    from stan_edge.film.page import film_page
-    from stan_edge.film.picture import draw_film
+    from stan_edge.reports.charts import draw_report
+    from stan_edge.reports.drawing import png
+    from stan_edge.reports.html import html_report
 
     if part.suffix == ".html":
-        part.write_text(film_page(film, bundle.contract, name, bundle.digest, asked), encoding="utf-8")
+        part.write_text(html_report(film, bundle.contract, name, bundle.digest, target_class), encoding="utf-8")
     else:
-        part.write_bytes(png(draw_film(film, bundle.contract)))
+        part.write_bytes(png(draw_report(film, bundle.contract)))
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from stan_edge.cli.options import need_extra, secret_in
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stan_edge.contract import Contract
-    from stan_edge.sinks import Sink
-    from stan_edge.sinks.broker import Broker
-    from stan_edge.sinks.courier import Courier
-    from stan_edge.sinks.http_server import Listening
-    from stan_edge.sinks.outbox import Outbox
-    from stan_edge.sinks.webhook import Hook
+    from stan_edge.model.contract import Contract
+    from stan_edge.sinks.base import Sink
+    from stan_edge.sinks.delivery.broker import Broker
+    from stan_edge.sinks.delivery.outbox import Outbox
+    from stan_edge.sinks.delivery.webhook import WebhookTarget
+    from stan_edge.sinks.delivery.worker import DeliveryWorker
+    from stan_edge.sinks.http import ListenAddress
 
 PANEL = "Telling other systems"
 MQTT_PASSWORD, WEBHOOK_SECRET = "STAN_EDGE_MQTT_PASSWORD", "STAN_EDGE_WEBHOOK_SECRET"
@@ -92,9 +92,9 @@ class Outlets:
     broker: Broker | None
     window_every_s: float | None
     home_assistant: bool
-    hook: Hook | None
+    hook: WebhookTarget | None
     outbox: Path | None
-    http: Listening | None
+    http: ListenAddress | None
 
     @classmethod
     def parse(
@@ -143,7 +143,7 @@ class Outlets:
 
         service = Service.from_environment()
         sinks: list[list[Sink]] = [[Systemd(service, camera)] if service else [] for camera in cameras]
-        couriers: list[list[Courier]] = [[] for _ in cameras]
+        couriers: list[list[DeliveryWorker]] = [[] for _ in cameras]
         try:
             for camera, its in zip(cameras, couriers, strict=True):
                 self._open_couriers(camera, contract, its)
@@ -155,9 +155,9 @@ class Outlets:
             raise
         return [[*own, *its] for own, its in zip(sinks, couriers, strict=True)]
 
-    def _open_couriers(self, camera: str, contract: Contract, couriers: list[Courier]) -> None:
+    def _open_couriers(self, camera: str, contract: Contract, couriers: list[DeliveryWorker]) -> None:
         if self.broker:
-            from stan_edge.sinks.mqtt import Mqtt
+            from stan_edge.sinks.delivery.mqtt import Mqtt
 
             sink = Mqtt(
                 self.broker,
@@ -169,21 +169,21 @@ class Outlets:
             )
             couriers.append(sink)
         if self.hook:
-            from stan_edge.sinks.webhook import Webhook
+            from stan_edge.sinks.delivery.webhook import Webhook
 
             couriers.append(Webhook(self.hook, self._outbox("webhook", camera)))
 
     @staticmethod
     def _open_http(
-        at: Listening,
+        at: ListenAddress,
         cameras: Sequence[str],
         hop_s: float,
-        couriers: Sequence[Sequence[Courier]],
+        couriers: Sequence[Sequence[DeliveryWorker]],
         sinks: Sequence[list[Sink]],
         stack: ExitStack,
     ) -> None:
         from stan_edge.sinks.health import Health
-        from stan_edge.sinks.http_server import HttpServer
+        from stan_edge.sinks.http import HttpServer
         from stan_edge.sinks.metrics import Families, Metrics
 
         families, healths = Families(), [Health(camera) for camera in cameras]
@@ -192,31 +192,31 @@ class Outlets:
         stack.callback(HttpServer(at, healths, families.registry).close)
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
-        from stan_edge.names import plain_name
-        from stan_edge.say import say
-        from stan_edge.sinks.outbox import Outbox
+        from stan_edge.files import plain_name
+        from stan_edge.log import say
+        from stan_edge.sinks.delivery.outbox import Outbox
 
         return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite", say)
 
 
 def _broker(url: str, password_file: Path | None, ca: Path | None) -> Broker:
     need_extra("mqtt", "paho")
-    from stan_edge.sinks.broker import Broker
+    from stan_edge.sinks.delivery.broker import Broker
 
     return Broker.parse(url, _secret("--mqtt-password-file", password_file, MQTT_PASSWORD), ca)
 
 
-def _hook(url: str, secret_file: Path | None) -> Hook:
-    from stan_edge.sinks.webhook import Hook
+def _hook(url: str, secret_file: Path | None) -> WebhookTarget:
+    from stan_edge.sinks.delivery.webhook import WebhookTarget
 
-    return Hook.parse(url, _secret("--webhook-secret-file", secret_file, WEBHOOK_SECRET))
+    return WebhookTarget.parse(url, _secret("--webhook-secret-file", secret_file, WEBHOOK_SECRET))
 
 
-def _listening(text: str) -> Listening:
+def _listening(text: str) -> ListenAddress:
     need_extra("metrics", "prometheus_client")
-    from stan_edge.sinks.http_server import Listening
+    from stan_edge.sinks.http import ListenAddress
 
-    return Listening.parse(text)
+    return ListenAddress.parse(text)
 
 
 def _secret(option: str, file: Path | None, variable: str) -> str | None:

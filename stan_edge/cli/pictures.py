@@ -12,13 +12,13 @@ import typer
 
 from stan_edge.cli.options import choice
 from stan_edge.errors import ConfigError
-from stan_edge.evidence.keep import LONGEST_AROUND_S, Keep
-from stan_edge.privacy import LEVELS, Privacy
+from stan_edge.person.anonymize import LEVELS, Privacy
+from stan_edge.retention import LONGEST_AROUND_S, Retention
 
 if TYPE_CHECKING:
-    from stan_edge.bundle import Bundle
-    from stan_edge.contract import Method
-    from stan_edge.sinks import Sink
+    from stan_edge.model.bundle import Bundle
+    from stan_edge.model.contract import Method
+    from stan_edge.sinks.base import Sink
 
 PANEL = "Pictures (none leaves memory otherwise)"
 
@@ -118,7 +118,7 @@ class Pictures:
                 raise ConfigError(f"--save-video {video}: is the recording itself; give another name.")
 
     def open(
-        self, camera: str, bundle: Bundle, method: Method, keep: Keep, stop: threading.Event, *, several: bool
+        self, camera: str, bundle: Bundle, method: Method, keep: Retention, stop: threading.Event, *, several: bool
     ) -> list[Sink]:
         """Open everything for one camera.
 
@@ -152,6 +152,6 @@ class Pictures:
 
 def _of(path: Path, camera: str, *, several: bool) -> Path:
     """The file of one camera."""
-    from stan_edge.names import plain_name
+    from stan_edge.files import plain_name
 
     return path.with_name(f"{path.stem}-{plain_name(camera)}{path.suffix}") if several else path

@@ -24,13 +24,13 @@ def command(
     """Run a recording again as its journal says it was run, and compare windows and events; 1 when they differ."""
     from itertools import islice
 
-    from stan_edge.backends import open_backend
-    from stan_edge.bundle import method_named, open_bundle, shipped_bundle
-    from stan_edge.explainer import Explainer
-    from stan_edge.journal.replay import Collector, FirstFrames, differences, last_run
+    from stan_edge.backends.registry import open_backend
+    from stan_edge.live.runtime import Runtime
+    from stan_edge.model.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.parity import require_parity
-    from stan_edge.pose import watching
-    from stan_edge.runtime import Runtime
+    from stan_edge.person.detection import watching
+    from stan_edge.pipeline.predictor import Explainer
+    from stan_edge.replay import Collector, FirstFrames, differences, last_run
     from stan_edge.sources import Crop, open_source
 
     stored = last_run(folder, video)
@@ -52,7 +52,7 @@ def command(
         tracker = stack.enter_context(watching(masks=masks)) if start["person"] else None
         if stored.frames is not None:
             source = FirstFrames(source, stored.frames)
-        options = {"hop_s": start["hop_s"], "asked": start["explain_class"]}
+        options = {"hop_s": start["hop_s"], "target_class": start["explain_class"]}
         Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))
     for line in found[:SHOWN]:

@@ -26,9 +26,7 @@ from stan_edge.cli.options import (
     Precision,
     Threads,
 )
-from stan_edge.cli.outlets import (
-    PARAMETERS as OUTLETS,
-)
+from stan_edge.cli.outlets import PARAMETERS as OUTLETS
 from stan_edge.cli.outlets import (
     HomeAssistant,
     HttpAt,
@@ -52,15 +50,14 @@ from stan_edge.cli.pictures import (
     SaveTimeline,
     SaveVideo,
 )
-from stan_edge.evidence.keep import Keep
-from stan_edge.journal.retention import Retention
+from stan_edge.retention import Retention
 
 if TYPE_CHECKING:
-    from stan_edge.backends import Backend
-    from stan_edge.bundle import Bundle
-    from stan_edge.contract import Contract, Method
-    from stan_edge.explainer import Explainer
-    from stan_edge.sinks import Sink
+    from stan_edge.backends.base import Backend
+    from stan_edge.model.bundle import Bundle
+    from stan_edge.model.contract import Contract, Method
+    from stan_edge.pipeline.predictor import Explainer
+    from stan_edge.sinks.base import Sink
     from stan_edge.sources import Feed
 
 FAILED = 1
@@ -108,8 +105,8 @@ def command(
     display: DisplayHere = False,
     evidence: EvidenceFolder = None,
     evidence_s: EvidenceS = 5.0,
-    evidence_days: EvidenceDays = Keep.days,
-    evidence_mb: EvidenceMb = Keep.megabytes,
+    evidence_days: EvidenceDays = Retention.days,
+    evidence_mb: EvidenceMb = Retention.megabytes,
     privacy: PrivacyLevel = None,
     journal: Annotated[
         Path | None,
@@ -165,17 +162,17 @@ def command(
             http=http,
         )
 
-    from stan_edge.bundle import open_bundle, shipped_bundle
     from stan_edge.journal.writer import Journal
-    from stan_edge.ladder import load_rungs
-    from stan_edge.pose import watching
-    from stan_edge.runtime import Runtime, Watched
+    from stan_edge.live.load_shedding import service_levels
+    from stan_edge.live.runtime import CameraSpec, Runtime
+    from stan_edge.model.bundle import open_bundle, shipped_bundle
+    from stan_edge.person.detection import watching
     from stan_edge.sinks.failures import Failures
 
     with given.blamed_for("model"):
         bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
-    chosen, asked, hop_s = _meant(given, bundle, method, explain_class, hop_s)
+    chosen, target_class, hop_s = _meant(given, bundle, method, explain_class, hop_s)
     retention = Retention(journal_days, journal_mb)
     masks = contract.input.region == "mask" or pictures.privacy == "silhouette"
 
@@ -194,7 +191,7 @@ def command(
             print(plan.told(*started()))
         return
     stop = threading.Event()
-    keep = Keep(evidence_days, evidence_mb)
+    keep = Retention(evidence_days, evidence_mb)
     with ExitStack() as stack:
         sinks = [pictures.open(its.name, bundle, chosen, keep, stop, several=len(cameras) > 1) for its in cameras]
         # a wrong name is said before anything starts; a camera comes last, because unread it piles up old frames
@@ -204,7 +201,7 @@ def command(
         _stop_on_signals(stop)
         engine, explainer = started()
         live = any(feed.live for feed in feeds)
-        rungs = load_rungs(bundle, engine, explainer) if live else ()
+        rungs = service_levels(bundle, engine, explainer) if live else ()
         trackers = [stack.enter_context(watching(masks=masks)) if its.person else None for its in cameras]
         texts = _text_sinks(contract, chosen, feeds, json_lines=json_lines)
         with given.blamed_for(*OUTLETS):
@@ -214,7 +211,7 @@ def command(
             engine,
             explainer,
             hop_s=hop_s,
-            asked=asked,
+            target_class=target_class,
             journal=kept,
             privacy=pictures.privacy,
             stop=stop,
@@ -222,7 +219,7 @@ def command(
         )
         ends = runtime.watch(
             [
-                Watched(feed, tracker, [*its, text, Failures(), *telling])
+                CameraSpec(feed, tracker, [*its, text, Failures(), *telling])
                 for feed, tracker, its, text, telling in zip(feeds, trackers, sinks, texts, others, strict=True)
             ]
         )
@@ -264,19 +261,19 @@ def _blamed_for_source(given: Given, number: int) -> AbstractContextManager[None
 def _meant(
     given: Given, bundle: Bundle, method: str | None, explain_class: str | None, hop_s: float | None
 ) -> tuple[Method, str | None, float]:
-    from stan_edge.bundle import method_named
-    from stan_edge.contract import shown_class
-    from stan_edge.windows import hop_ticks
+    from stan_edge.model.bundle import method_named
+    from stan_edge.model.contract import shown_class
+    from stan_edge.pipeline.windows import hop_ticks
 
     contract = bundle.contract
     with given.blamed_for("method"):
         chosen = method_named(bundle, method)
     with given.blamed_for("explain_class"):
-        asked = None if explain_class is None else shown_class(contract, explain_class)
+        target_class = None if explain_class is None else shown_class(contract, explain_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     with given.blamed_for("hop_s"):
         hop_ticks(contract.input, hop_s)
-    return chosen, asked, hop_s
+    return chosen, target_class, hop_s
 
 
 def _start(

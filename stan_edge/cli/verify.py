@@ -11,7 +11,7 @@ import typer
 from stan_edge.errors import BackendError, ParityError
 
 if TYPE_CHECKING:
-    from stan_edge.bundle import Bundle
+    from stan_edge.model.bundle import Bundle
     from stan_edge.parity import ParityRow
 
 
@@ -24,7 +24,7 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from stan_edge.bundle import open_bundle, shipped_bundle
+    from stan_edge.model.bundle import open_bundle, shipped_bundle
 
     opened = open_bundle(bundle or shipped_bundle())
     rows, unchecked, failed = _replayed(opened)
@@ -53,10 +53,11 @@ def command(
 
 def _replayed(bundle: Bundle) -> tuple[list[ParityRow], list[str], list[str]]:
     """The rows, why there are no others, and what does not work in f32."""
-    from stan_edge.backends import ALL_BACKENDS, PRECISIONS, open_backend
-    from stan_edge.bundle import methods_of
-    from stan_edge.explainer import Explainer
+    from stan_edge.backends.base import PRECISIONS
+    from stan_edge.backends.registry import ALL_BACKENDS, open_backend
+    from stan_edge.model.bundle import methods_of
     from stan_edge.parity import replay
+    from stan_edge.pipeline.predictor import Explainer
 
     rows: list[ParityRow] = []
     unchecked, failed = [], []

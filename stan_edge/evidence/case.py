@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.contract import Contract
-from stan_edge.evidence.shots import Ring, Shot
-from stan_edge.names import plain_name
+from stan_edge.evidence.ring import CompressedFrame, FrameRing
+from stan_edge.files import plain_name
+from stan_edge.model.contract import Contract
 from stan_edge.records import Event, Start, WindowResult, to_line
-from stan_edge.views import Square
+from stan_edge.types import Square
 
 LONGEST_S = 60.0
 """Of an event that goes on for longer, the first minute is written as soon as it is over."""
@@ -23,7 +23,7 @@ Cut = Literal["long", "memory", "stream"]
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Heatmap:
     """Where the network looked in a window."""
 
     map: NDArray[np.float32]  # [T, h, w], raw
@@ -31,12 +31,12 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class CaseWindow:
     """A window that was reported."""
 
     result: WindowResult
     line: str
-    look: Look | None = None
+    look: Heatmap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class Case:
     """Local time at which the event began; None for a recording."""
     cut: Cut | None
     """Why pictures end before they should: a `long` event, no more `memory`, or the `stream` ended."""
-    shots: tuple[Shot, ...]
-    windows: tuple[Seen, ...]
+    shots: tuple[CompressedFrame, ...]
+    windows: tuple[CaseWindow, ...]
     lines: tuple[str, ...]
     """Records as JSON, in order."""
 
@@ -76,7 +76,7 @@ class _Open:
     lines: list[tuple[int, str]] = field(default_factory=list)
 
 
-class Gatherer:
+class CaseCollector:
     """Keeps the last seconds of one stream and gives a `Case` for each event, `around_s` after its end.
 
     Memory holds what an event that starts now may need, and that of the events going on: a bounded number of bytes.
@@ -85,18 +85,18 @@ class Gatherer:
         around_s: time shown before the event and after it.
     """
 
-    def __init__(self, start: Start, contract: Contract, around_s: float, ring: Ring | None = None) -> None:
+    def __init__(self, start: Start, contract: Contract, around_s: float, ring: FrameRing | None = None) -> None:
         self._start = start
         self._around_s = around_s
         # an event begins at most so long before it is announced
         late_s = max((spec.min_duration_s + spec.merge_gap_s for spec in contract.events.values()), default=0.0)
         self._back_s = around_s + contract.input.window_s + late_s
-        self._ring = Ring() if ring is None else ring
-        self._windows: deque[tuple[int, Seen]] = deque()
+        self._ring = FrameRing() if ring is None else ring
+        self._windows: deque[tuple[int, CaseWindow]] = deque()
         self._open: dict[str, _Open] = {}
         self._number = 0
 
-    def frame(self, shot: Shot) -> list[Case]:
+    def frame(self, shot: CompressedFrame) -> list[Case]:
         """Take a frame; returns what is whole now."""
         done = [self._close(one) for one in list(self._open.values()) if shot.t_s > one.until_s]
         if not self._ring.has_room(shot):
@@ -113,9 +113,9 @@ class Gatherer:
     def window(self, result: WindowResult, at: str | None) -> None:
         """Take the record of a window."""
         self._number += 1
-        self._windows.append((self._number, Seen(result, to_line(result, at))))
+        self._windows.append((self._number, CaseWindow(result, to_line(result, at))))
 
-    def look(self, look: Look) -> None:
+    def look(self, look: Heatmap) -> None:
         """Where the network looked in the window that was taken last."""
         number, seen = self._windows.pop()
         self._windows.append((number, replace(seen, look=look)))

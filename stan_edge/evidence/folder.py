@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stan_edge.bundle import DIGESTS
 from stan_edge.errors import ConfigError
-from stan_edge.evidence.keep import Keep
 from stan_edge.evidence.pack import ABOUT
 from stan_edge.files import sync
+from stan_edge.model.bundle import DIGESTS
+from stan_edge.retention import Retention
 
 PART = ".evidence-"
 DAY_S = 86_400
 
 
-class Packs:
+class EvidenceFolder:
     """Adds packs to a folder that several runs may share. They can be read by their owner only.
 
     Raises:
         ConfigError: it cannot be such a folder.
     """
 
-    def __init__(self, folder: Path, keep: Keep) -> None:
+    def __init__(self, folder: Path, keep: Retention) -> None:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

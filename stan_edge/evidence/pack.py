@@ -15,14 +15,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stan_edge.attribution import focus
-from stan_edge.bundle import CONTRACT, DIGESTS, file_digest, write_digests
-from stan_edge.contract import Contract, Method
-from stan_edge.drawing import add_heat, heated, jpeg
-from stan_edge.evidence.case import Case, Seen
-from stan_edge.evidence.shots import JPEG_QUALITY, Shot
-from stan_edge.privacy import Privacy
+from stan_edge.evidence.case import Case, CaseWindow
+from stan_edge.evidence.ring import JPEG_QUALITY, CompressedFrame
+from stan_edge.files import file_digest
+from stan_edge.model.bundle import CONTRACT, DIGESTS, write_digests
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.anonymize import Privacy
+from stan_edge.pipeline.heat import focus, heated
 from stan_edge.records import time_of_day, to_line
+from stan_edge.reports.drawing import add_heat, jpeg
 
 SCHEMA = 1
 ABOUT, RECORDS, CLIP, MAPS = "evidence.json", "records.jsonl", "clip.mp4", "maps.npz"
@@ -88,7 +89,7 @@ def _about(case: Case, fps: float, privacy: Privacy) -> dict[str, Any]:
     }
 
 
-def _write_maps(path: Path, explained: Sequence[Seen]) -> None:
+def _write_maps(path: Path, explained: Sequence[CaseWindow]) -> None:
     """Raw maps `[W, T, h, w]` of the windows that explain the event, and the squares of the frames that they cover."""
     if explained:
         with path.open("wb") as file:
@@ -103,7 +104,9 @@ def _write_maps(path: Path, explained: Sequence[Seen]) -> None:
             )
 
 
-def _write_pictures(folder: Path, case: Case, explained: Sequence[Seen], contract: Contract, method: Method) -> None:
+def _write_pictures(
+    folder: Path, case: Case, explained: Sequence[CaseWindow], contract: Contract, method: Method
+) -> None:
     """The important frames, each as it was seen, and with heat by the window that was surest of the event."""
     shots = {shot.index: shot for shot in case.shots}
     surest = sorted(explained, key=lambda seen: (seen.result.probabilities or {}).get(case.event.label, 0.0))
@@ -122,7 +125,7 @@ def _write_pictures(folder: Path, case: Case, explained: Sequence[Seen], contrac
             (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 
 
-def _write_clip(path: Path, shots: Sequence[Shot]) -> float:
+def _write_clip(path: Path, shots: Sequence[CompressedFrame]) -> float:
     """Write the pictures as they followed each other in time: a gap shows the picture before it; returns the rate."""
     steps_s = [later.t_s - shot.t_s for shot, later in pairwise(shots) if later.t_s > shot.t_s]
     fps = round(min(1 / float(np.median(steps_s)), MOST_FPS), 2) if steps_s else MOST_FPS
@@ -148,7 +151,7 @@ def _write_clip(path: Path, shots: Sequence[Shot]) -> float:
     return fps
 
 
-def _slots(shots: Sequence[Shot], fps: float) -> Iterator[tuple[Shot, int]]:
+def _slots(shots: Sequence[CompressedFrame], fps: float) -> Iterator[tuple[CompressedFrame, int]]:
     """Each shot that is shown, and for how many pictures of the clip."""
     due = 0
     for shot, later in pairwise(shots):

@@ -20,7 +20,7 @@ from stan_edge.records import time_of_day
 
 
 @dataclass(frozen=True)
-class Found:
+class JournalRows:
     """Records in order."""
 
     rows: tuple[Row, ...]
@@ -58,7 +58,7 @@ class StoredEvent:
         return {key: value for key, value in record.items() if key not in ("type", "event")} | times
 
 
-def read_rows(folder: Path, table: str, seqs: tuple[int, int] = ALL) -> Found:
+def read_rows(folder: Path, table: str, seqs: tuple[int, int] = ALL) -> JournalRows:
     """Rows of a table with these numbers (first and last), in order.
 
     Raises:
@@ -72,7 +72,7 @@ def read_rows(folder: Path, table: str, seqs: tuple[int, int] = ALL) -> Found:
         try:
             schema.check_file(path)
             with closing(schema.open_for_reading(path)) as connection:
-                return Found(tuple(schema.rows(connection, table, seqs)), damaged=False)
+                return JournalRows(tuple(schema.rows(connection, table, seqs)), damaged=False)
         except (JournalDamagedError, sqlite3.Error) as error:
             if not schema.is_damage(error):
                 raise
@@ -82,7 +82,7 @@ def read_rows(folder: Path, table: str, seqs: tuple[int, int] = ALL) -> Found:
                     f"{path} is damaged and nothing can be read from it; look for another copy."
                 ) from error
             wanted = sorted(seq for seq, row in saved.items() if row.table == table and seqs[0] <= seq <= seqs[1])
-            return Found(tuple(saved[seq] for seq in wanted), damaged=True)
+            return JournalRows(tuple(saved[seq] for seq in wanted), damaged=True)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"{path} cannot be read ({error}); check the disk and that you may read it.") from error
 

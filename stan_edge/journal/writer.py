@@ -19,11 +19,12 @@ from pathlib import Path
 from stan_edge.errors import JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.folder import claim
-from stan_edge.journal.retention import Retention, Trimming
 from stan_edge.journal.schema import WINDOW, Row
 from stan_edge.journal.store import CUT_OFF, Store, open_store
+from stan_edge.journal.trimming import Trimming
+from stan_edge.log import Say, say
 from stan_edge.records import Event, Record
-from stan_edge.say import Say, say
+from stan_edge.retention import Retention
 
 BATCH_S = 1.0
 """Windows are committed this often: what a power cut can take."""

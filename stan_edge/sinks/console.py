@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stan_edge.contract import Contract, Method
+from stan_edge.model.contract import Contract, Method
+from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult
-from stan_edge.sinks import Sink
-from stan_edge.timeline import TimelineFrame
+from stan_edge.sinks.base import Sink
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHOWN_FRAMES = 60

@@ -8,18 +8,18 @@ import threading
 
 import cv2
 
-from stan_edge.contract import Contract, Method
-from stan_edge.drawing import scale_to
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explanation
-from stan_edge.person import Region
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.tracking import Region
+from stan_edge.pipeline.predictor import Explanation
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
-from stan_edge.sinks import Sink
+from stan_edge.reports.drawing import scale_to
+from stan_edge.sinks.base import Sink
 from stan_edge.sinks.overlay import WIDTH_PX, Annotator
 from stan_edge.sources import Frame
-from stan_edge.timeline import TimelineFrame
-from stan_edge.views import Square
-from stan_edge.windows import Window
+from stan_edge.types import Square
 
 TITLE = "stan-edge (q quits)"
 

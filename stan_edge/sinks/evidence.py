@@ -10,22 +10,22 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from stan_edge.bundle import CONTRACT, Bundle
-from stan_edge.contract import Method
-from stan_edge.evidence.case import Case, Gatherer, Look
-from stan_edge.evidence.folder import Packs
-from stan_edge.evidence.keep import Keep
+from stan_edge.evidence.case import Case, CaseCollector, Heatmap
+from stan_edge.evidence.folder import EvidenceFolder
 from stan_edge.evidence.pack import write_pack
-from stan_edge.evidence.shots import Shot
-from stan_edge.explainer import Explanation
-from stan_edge.person import Region
-from stan_edge.privacy import Privacy
+from stan_edge.evidence.ring import CompressedFrame
+from stan_edge.log import Say, say
+from stan_edge.model.bundle import CONTRACT, Bundle
+from stan_edge.model.contract import Method
+from stan_edge.person.anonymize import Privacy
+from stan_edge.person.tracking import Region
+from stan_edge.pipeline.predictor import Explanation
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, Record, Start, WindowResult, time_of_day
-from stan_edge.say import Say, say
-from stan_edge.sinks import Sink
+from stan_edge.retention import Retention
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
-from stan_edge.views import Square
-from stan_edge.windows import Window
+from stan_edge.types import Square
 
 WAITING_CASES = 4
 """Events whose pictures wait for the disk; a recording waits when there are more, a camera loses them."""
@@ -56,11 +56,11 @@ class Evidence(Sink):
         privacy: Privacy,
         *,
         around_s: float = 5.0,
-        keep: Keep | None = None,
+        keep: Retention | None = None,
         say: Say = say,
     ) -> None:
         self.written = self.lost = self._known = 0
-        self._packs = Packs(folder, keep or Keep())
+        self._packs = EvidenceFolder(folder, keep or Retention())
         self._folder = folder
         self._contract, self._method, self._privacy = bundle.contract, method, privacy
         self._contract_file = (bundle.folder / CONTRACT).read_bytes()
@@ -68,7 +68,7 @@ class Evidence(Sink):
         self._say = say
         self._writable, self._trim_failed = True, False
         self._live = False
-        self._gatherer: Gatherer | None = None
+        self._gatherer: CaseCollector | None = None
         self._newest_s = 0.0
         self._newest_at_s = time.monotonic()
         self._cases: queue.Queue[Case | None] = queue.Queue(WAITING_CASES)
@@ -81,7 +81,7 @@ class Evidence(Sink):
     def record(self, record: Record) -> None:
         if isinstance(record, Start):
             self._live = record.live
-            self._gatherer = Gatherer(record, self._contract, self._around_s)
+            self._gatherer = CaseCollector(record, self._contract, self._around_s)
             self._thread.start()
         if self._gatherer is None:
             return
@@ -94,11 +94,11 @@ class Evidence(Sink):
     def frame(self, frame: Frame, region: Region) -> None:
         self._newest_s, self._newest_at_s = frame.t_capture_s, time.monotonic()
         if self._gatherer is not None:
-            self._hand_over(self._gatherer.frame(Shot.of(frame)))
+            self._hand_over(self._gatherer.frame(CompressedFrame.of(frame)))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         if self._gatherer is not None:
-            self._gatherer.look(Look(explanation.map, square))
+            self._gatherer.look(Heatmap(explanation.map, square))
 
     def close(self) -> None:
         """Write what is left, within half a minute."""

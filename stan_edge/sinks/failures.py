@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stan_edge.log import Say, say
 from stan_edge.records import End, Record
-from stan_edge.say import Say, say
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 
 
 class Failures(Sink):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from stan_edge.person import Region
+from stan_edge.person.tracking import Region
 from stan_edge.records import End, Record, Start, Status
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 
 LIVE_S = 30.0

@@ -6,7 +6,7 @@ import threading
 from typing import TextIO
 
 from stan_edge.records import Record, Start, time_of_day, to_line
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 
 _writing = threading.Lock()
 """Cameras share stdout, and each has a thread."""

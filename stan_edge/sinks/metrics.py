@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stan_edge.person import Region
-from stan_edge.records import Event, Level, Load, Record, Start, Status, WindowResult
-from stan_edge.sinks import Sink
-from stan_edge.sinks.courier import Courier
+from stan_edge.person.tracking import Region
+from stan_edge.records import Event, Load, LoadLevel, Record, Start, Status, WindowResult
+from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sources import Frame
 
@@ -67,7 +67,8 @@ class Families:
         )
         self.load = Gauge(
             "stan_edge_load_level",
-            "What is left out to stay on time: " + ", ".join(f"{k} {name}" for k, name in enumerate(get_args(Level))),
+            "What is left out to stay on time: "
+            + ", ".join(f"{k} {name}" for k, name in enumerate(get_args(LoadLevel))),
             labels,
             registry=registry,
         )
@@ -82,7 +83,7 @@ class Families:
         threads = Gauge("stan_edge_threads", "Threads of the process, the engine's included.", registry=registry)
         threads.set_function(psutil.Process().num_threads)
         ProcessCollector(registry=registry)  # memory, CPU time, open files
-        self.couriers: dict[str, Sequence[Courier]] = {}
+        self.couriers: dict[str, Sequence[DeliveryWorker]] = {}
         registry.register(_Deliveries(self.couriers))
 
 
@@ -97,7 +98,12 @@ class Metrics(Sink):
     """
 
     def __init__(
-        self, camera: str, hop_s: float, health: Health, couriers: Sequence[Courier], families: Families | None = None
+        self,
+        camera: str,
+        hop_s: float,
+        health: Health,
+        couriers: Sequence[DeliveryWorker],
+        families: Families | None = None,
     ) -> None:
         self._all = families or Families()
         self._camera = camera
@@ -135,7 +141,7 @@ class Metrics(Sink):
             case WindowResult():
                 self._window(record)
             case Load():
-                self._all.load.labels(self._camera).set(get_args(Level).index(record.level))
+                self._all.load.labels(self._camera).set(get_args(LoadLevel).index(record.level))
             case Event():
                 if record.phase == "start":
                     self._all.events.labels(self._camera, record.label).inc()
@@ -155,9 +161,9 @@ class Metrics(Sink):
 
 
 class _Deliveries(Collector):
-    """What the couriers say of themselves at the moment they are asked."""
+    """What the delivery workers report at the moment of the scrape."""
 
-    def __init__(self, couriers: Mapping[str, Sequence[Courier]]) -> None:
+    def __init__(self, couriers: Mapping[str, Sequence[DeliveryWorker]]) -> None:
         self._couriers = couriers
 
     def collect(self) -> list[Metric]:

@@ -10,31 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.attribution import focus
-from stan_edge.contract import Contract, Method
-from stan_edge.drawing import (
-    CYAN,
-    DARK,
-    GRAY,
-    GREEN,
-    RED,
-    WHITE,
-    add_heat,
-    draw_bars,
-    heated,
-    put_text,
-    scale_to,
-)
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explanation
 from stan_edge.files import check_output
-from stan_edge.person import Region
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.tracking import Region
+from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.predictor import Explanation
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
-from stan_edge.sinks import Sink
+from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, scale_to
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
-from stan_edge.timeline import TimelineFrame
-from stan_edge.views import Image, Square
-from stan_edge.windows import Window
+from stan_edge.types import Image, Square
 
 WIDTH_PX = 640
 STRIP_PX = 64

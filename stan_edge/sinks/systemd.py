@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 
 STATUS_EVERY_S = 10.0
 

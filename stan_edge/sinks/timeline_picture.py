@@ -8,15 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stan_edge.contract import Contract, Method
-from stan_edge.drawing import DARK, GRAY, RED, WHITE, draw_bars, png, put_text, scale_to
 from stan_edge.files import check_output, write_whole
-from stan_edge.person import Region
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.tracking import Region
+from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import Event, Record
-from stan_edge.sinks import Sink
+from stan_edge.reports.drawing import DARK, GRAY, RED, WHITE, draw_bars, png, put_text, scale_to
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
-from stan_edge.timeline import TimelineFrame
-from stan_edge.views import Image
+from stan_edge.types import Image
 
 WIDTH_PX, MARGIN_PX, THUMB_PX = 1280, 12, 150
 KEPT_S = 3600.0

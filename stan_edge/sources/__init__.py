@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stan_edge.clock import SYSTEM_CLOCK, Clock, SimulatedClock, SystemClock
 from stan_edge.errors import ConfigError
 from stan_edge.sources.address import camera_name, is_pipeline
 from stan_edge.sources.camera import Camera
-from stan_edge.sources.clock import SYSTEM_CLOCK, Clock, SimulatedClock, SystemClock
 from stan_edge.sources.crop import Crop, CroppedSource
 from stan_edge.sources.demo import demo_clip
-from stan_edge.sources.folder import ImageFolder
-from stan_edge.sources.frame import Feed, Frame, Image, Segment, Source
+from stan_edge.sources.frame import Feed, Frame, Segment, Source
+from stan_edge.sources.image_folder import ImageFolder
 from stan_edge.sources.paced import PacedSource
 from stan_edge.sources.reader import Reader
 from stan_edge.sources.reconnecting import Reconnecting
-from stan_edge.sources.scripted import (
-    Black,
-    Damage,
-    Duplicate,
-    Fail,
-    Freeze,
-    Gap,
-    Jump,
-    Off,
-    ScriptedSource,
-    Show,
-)
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, Off, ScriptedSource, Show
 from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.sources.video import VideoFile
+from stan_edge.types import Image
 
 __all__ = [
     "SYSTEM_CLOCK",

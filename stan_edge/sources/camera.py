@@ -18,8 +18,9 @@ from stan_edge.errors import (
     SourceStalledError,
 )
 from stan_edge.sources.address import PIPELINE_PREFIX, camera_name, connect_failure, is_pipeline, parse_address
-from stan_edge.sources.frame import Frame, Image
+from stan_edge.sources.frame import Frame
 from stan_edge.sources.opencv import quiet_cv2
+from stan_edge.types import Image
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 5.0

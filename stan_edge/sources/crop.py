@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from stan_edge.errors import ConfigError
-from stan_edge.sources.frame import Frame, Image, Source
+from stan_edge.sources.frame import Frame, Source
+from stan_edge.types import Image
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def demo_clip() -> Path:
     Raises:
         ConfigError: this installation does not hold it.
     """
-    path = Path(str(files("stan_edge"))) / "models" / "demo.mp4"
+    path = Path(str(files("stan_edge"))) / "shipped" / "demo.mp4"
     if not path.is_file():
         raise ConfigError(f"the demo clip {path} is missing; install stan-edge again or give a video of your own.")
     return path

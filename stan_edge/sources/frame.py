@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal, Protocol
 
 from stan_edge.records import Status
-
-Image: TypeAlias = npt.NDArray[np.uint8]
-"""A picture, uint8 [H, W, 3], RGB."""
+from stan_edge.types import Image
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 import threading
 from collections import deque
 
-from stan_edge.records import State, Status
-from stan_edge.sources.clock import SYSTEM_CLOCK, Clock
+from stan_edge.clock import SYSTEM_CLOCK, Clock
+from stan_edge.records import CameraState, Status
 from stan_edge.sources.frame import Feed, Frame
 
 MAX_BYTES = 64 * 2**20
@@ -171,5 +171,5 @@ class Reader:
             self._bytes -= item.image.nbytes
         return item
 
-    def _status(self, state: State, reason: str | None) -> Status:
+    def _status(self, state: CameraState, reason: str | None) -> Status:
         return Status(self._source.name, state, reason, 0, self._clock.now_s() - (self._anchor_s or 0.0))

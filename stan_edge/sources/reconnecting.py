@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from stan_edge.clock import SYSTEM_CLOCK, Clock
 from stan_edge.errors import SourceAuthError, SourceError, StanEdgeError
-from stan_edge.records import State, Status
-from stan_edge.sources.clock import SYSTEM_CLOCK, Clock
+from stan_edge.records import CameraState, Status
 from stan_edge.sources.crop import Crop
 from stan_edge.sources.frame import Frame, Segment, Source
 
@@ -167,7 +167,7 @@ class Reconnecting:
         )
         self._ready.append(self._last)
 
-    def _say(self, state: State, error: StanEdgeError | None = None) -> None:
+    def _say(self, state: CameraState, error: StanEdgeError | None = None) -> None:
         self._said = type(error) if error else None
         t_s = 0.0 if self._start_s is None else self._clock.now_s() - self._start_s
         reason = str(error) if error else None

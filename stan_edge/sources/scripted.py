@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from stan_edge.clock import SYSTEM_CLOCK, Clock
 from stan_edge.errors import ConfigError, SourceError
-from stan_edge.sources.clock import SYSTEM_CLOCK, Clock
-from stan_edge.sources.frame import Frame, Image
+from stan_edge.sources.frame import Frame
+from stan_edge.types import Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stan_edge.clock import Clock
 from stan_edge.errors import SourceStalledError
-from stan_edge.sources.clock import Clock
 from stan_edge.sources.frame import Frame, Source
 from stan_edge.sources.scripted import Moment, Off, Step, play
 

@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 
 from stan_edge.errors import SourceConnectError, SourceDecodeError, SourceNotFoundError
-from stan_edge.sources.frame import Frame, Image
+from stan_edge.sources.frame import Frame
 from stan_edge.sources.opencv import quiet_cv2
+from stan_edge.types import Image
 
 # A whole clip ends within one frame of what its container announces (51 real clips; mkv announces one too
 # many), but a sound track may outlast the picture a little.

@@ -59,7 +59,7 @@ def test_a_regression_is_exit_code_1_and_the_other_way_round_is_none(bench, earl
 
 def test_other_conditions_are_refused_before_anything_is_measured(bench, earlier, monkeypatch):
     path = earlier(1, machine="a faster one")
-    monkeypatch.setattr("stan_edge.bench.pure.measure_pure", lambda *_, **__: pytest.fail("it was measured"))
+    monkeypatch.setattr("stan_bench.pure.measure_pure", lambda *_, **__: pytest.fail("it was measured"))
     check_refusal(*bench(*PURE, "--against", path), "machine", "a faster one", "compare like with like")
     check_refusal(*bench("--fast", "--against", path), "mode", "pure", "fast")
 

@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 from bench.faults.cameras import Rtsp, rtsp_missing
+from stan_edge.clock import SystemClock
 from stan_edge.records import Status
-from stan_edge.sources import Camera, Frame, Reconnecting, SystemClock, open_source
+from stan_edge.sources import Camera, Frame, Reconnecting, open_source
 from tests.e2e.conftest import COMMAND, records
 from tests.e2e.mjpeg import PASSWORD, USER, MjpegCamera
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stan_edge.backends.cuda import has_gpu
-from stan_edge.bundle import Bundle
+from stan_edge.model.bundle import Bundle
 from tests.e2e.conftest import COMMAND, check_refusal
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_edge.bundle import CONTRACT, DIGESTS, shipped_bundle
+from stan_edge.model.bundle import CONTRACT, DIGESTS, shipped_bundle
 from stan_edge.sources import VideoFile, demo_clip
 from tests.e2e.conftest import records
 

@@ -115,7 +115,7 @@ def test_a_live_run_tells_everybody_the_same(mosquitto, receiver, tmp_path):
     assert [(event["id"], event["sequence"], event["at"][:19]) for event in posted] == [
         (event["id"], event["sequence"], event["at"][:19]) for event in listener.of("/event")
     ]
-    for _, headers, body, _ in receiver.asked:
+    for _, headers, body, _ in receiver.target_class:
         standardwebhooks.Webhook(SECRET).verify(body, dict(headers))
     assert sorted(path.name for path in (tmp_path / "outbox").iterdir()) == [
         "mqtt-demo_mp4.sqlite",
@@ -173,7 +173,9 @@ def test_a_run_without_its_broker_and_receiver_says_the_same_and_ends_in_time(de
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_the_engine_starts(refused, monkeypatch, args, words):
-    monkeypatch.setattr("stan_edge.backends.open_backend", lambda *_, **__: pytest.fail("the engine was started"))
+    monkeypatch.setattr(
+        "stan_edge.backends.registry.open_backend", lambda *_, **__: pytest.fail("the engine was started")
+    )
     assert "hunter2" not in refused("run", "--demo", *args, says=words)
 
 

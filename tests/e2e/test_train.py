@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stan_edge.bundle import open_bundle
+from stan_edge.model.bundle import open_bundle
 from stan_train.checkpoint import load_checkpoint
 from stan_train.manifest import read_manifest, write_manifest
 from tests.conftest import MakeClip

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from stan_edge.backends.openvino_backend import the_core
-from stan_edge.bundle import open_bundle, shipped_bundle
+from stan_edge.backends.openvino import the_core
+from stan_edge.model.bundle import open_bundle, shipped_bundle
 from tests.e2e.conftest import records
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy as safetensors
 
-from stan_edge.bundle import shipped_bundle, write_digests
+from stan_edge.model.bundle import shipped_bundle, write_digests
 from stan_edge.sources import VideoFile
 from stan_train.manifest import write_manifest
 from tests.e2e.conftest import check_refusal, write_video
@@ -61,7 +61,9 @@ def test_the_installed_command_refuses_with_every_verb(stan_edge, make_clip, bun
 
 
 def test_a_wrong_file_is_refused_before_the_engine_starts(refused, monkeypatch):
-    monkeypatch.setattr("stan_edge.backends.open_backend", lambda *_, **__: pytest.fail("the engine was started"))
+    monkeypatch.setattr(
+        "stan_edge.backends.registry.open_backend", lambda *_, **__: pytest.fail("the engine was started")
+    )
     refused("run", "no-such-file.mp4", says=["no-such-file.mp4"])
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.backends import ALL_BACKENDS
+from stan_edge.backends.registry import ALL_BACKENDS
 from stan_edge.cli import run
 from stan_edge.configuration import SECTIONS, dotted, fields, line_of, read_configuration, tomllib
 from stan_edge.errors import ConfigError

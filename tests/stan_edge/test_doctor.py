@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from stan_edge.backends import BACKENDS, GPU_BACKENDS, PRECISIONS
-from stan_edge.bundle import shipped_bundle
+from stan_edge.backends.base import PRECISIONS
+from stan_edge.backends.registry import BACKENDS, GPU_BACKENDS
 from stan_edge.doctor import Finding, examine
+from stan_edge.model.bundle import shipped_bundle
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from bench.faults.hostile import Target
 from bench.faults.hostile.targets import TARGETS
 from stan_edge.configuration import read_configuration
 from stan_edge.errors import ConfigError, StanEdgeError
-from stan_edge.sinks.broker import Broker
-from stan_edge.sinks.http_server import Listening
-from stan_edge.sinks.webhook import Hook
+from stan_edge.sinks.delivery.broker import Broker
+from stan_edge.sinks.delivery.webhook import WebhookTarget
+from stan_edge.sinks.http import ListenAddress
 from stan_edge.sources import Crop, camera_name
 from stan_edge.sources.address import parse_address
 from stan_train.manifest import read_manifest
@@ -114,7 +114,7 @@ def test_the_bench_itself_notices(
 @settings(max_examples=300)
 @given(st.text(max_size=60) | st.from_regex(r"[a-z]{2,5}://[^ ]{0,40}", fullmatch=True))
 def test_any_text_as_an_address_or_a_crop(text: str) -> None:
-    for parse in (parse_address, Crop.parse, Listening.parse, Broker.parse, Hook.parse):
+    for parse in (parse_address, Crop.parse, ListenAddress.parse, Broker.parse, WebhookTarget.parse):
         _or_refused(parse, text)
     camera_name(text)
 

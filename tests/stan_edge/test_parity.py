@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_edge.backends import BACKENDS, PRECISIONS, Backend, Graph
+from stan_edge.backends.base import PRECISIONS, Backend, Graph
 from stan_edge.backends.cuda import has_gpu
-from stan_edge.bundle import PARITY, Bundle, graph_file, methods_of, open_bundle, write_digests
+from stan_edge.backends.registry import BACKENDS
 from stan_edge.cli import verify
-from stan_edge.contract import FORMS, METHODS, Method
 from stan_edge.errors import BundleError, ParityError
-from stan_edge.explainer import Explainer
+from stan_edge.model.bundle import PARITY, Bundle, graph_file, methods_of, open_bundle, write_digests
+from stan_edge.model.contract import FORMS, METHODS, Method
 from stan_edge.parity import TOLERANCE, replay, require_parity
+from stan_edge.pipeline.predictor import Explainer
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from stan_edge.backends import Backend
-from stan_edge.bundle import Bundle
+from stan_edge.backends.base import Backend
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
-from stan_edge.explainer import Explainer
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 from stan_edge.sinks.console import ConsoleView, Screen
 from stan_edge.sinks.display import Display
 from stan_edge.sinks.failures import Failures

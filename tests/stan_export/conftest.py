@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from stan_edge.backends.openvino_backend import the_core
-from stan_edge.contract import InputSpec
-from stan_edge.smoothgrad import noise
+from stan_edge.backends.openvino import the_core
+from stan_edge.model.contract import InputSpec
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.graphs import export_graphs
 from stan_export.parity import Arrays, record
 from stan_train.model import Stan, StanConfig, variant

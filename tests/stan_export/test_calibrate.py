@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.attribution import correct, importance
-from stan_edge.contract import METHODS, InputSpec, Method
 from stan_edge.errors import ConfigError
-from stan_edge.explainer import Explanation
+from stan_edge.model.contract import METHODS, InputSpec, Method
+from stan_edge.pipeline.attribution import correct, importance
+from stan_edge.pipeline.predictor import Explanation
 from stan_export.calibrate import (
     CalibrationWindows,
     ScoredWindows,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stan_edge.bundle import Bundle, open_bundle
-from stan_edge.contract import CalibrationRecord
+from stan_edge.model.bundle import Bundle, open_bundle
+from stan_edge.model.contract import CalibrationRecord
 from stan_export.card import CARD
 from stan_export.seal import seal
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_edge.bundle import Bundle, file_digest, graph_file, open_bundle
-from stan_edge.contract import FORMS, METHODS, Contract
 from stan_edge.errors import CheckpointError, ConfigError
+from stan_edge.files import file_digest
+from stan_edge.model.bundle import Bundle, graph_file, open_bundle
+from stan_edge.model.contract import FORMS, METHODS, Contract
 from stan_export.export import export
 from stan_export.seal import seal
 from stan_train.checkpoint import load_checkpoint

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from stan_edge.bundle import graph_file
-from stan_edge.contract import FORMS, METHODS, Form
 from stan_edge.errors import ConfigError
+from stan_edge.model.bundle import graph_file
+from stan_edge.model.contract import FORMS, METHODS, Form
 from stan_export.graphs import export_graphs
 from stan_train.model import StanConfig, variant
 from tests.stan_export.conftest import TINY

@@ -16,7 +16,7 @@ import torch
 from captum.attr import LayerActivation, LayerGradCam, LayerGradientXActivation, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from stan_edge.contract import METHODS
+from stan_edge.model.contract import METHODS
 from stan_train.model import Attention, Stan
 from tests.stan_export.conftest import Exported
 

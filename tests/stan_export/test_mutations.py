@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_edge.backends import Backend, open_backend
-from stan_edge.bundle import Bundle, open_bundle, write_digests
-from stan_edge.contract import Method
-from stan_edge.explainer import Explainer
+from stan_edge.backends.base import Backend
+from stan_edge.backends.registry import open_backend
+from stan_edge.model.bundle import Bundle, open_bundle, write_digests
+from stan_edge.model.contract import Method
 from stan_edge.parity import ParityRow, replay
+from stan_edge.pipeline.predictor import Explainer
 from stan_export import gradient, graphs, network, smoothgrad
 from stan_export.builder import GraphBuilder
 from stan_export.convolutions import Planes, Volumes

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stan_edge.contract import METHODS
 from stan_edge.errors import ConfigError
-from stan_edge.smoothgrad import noise
+from stan_edge.model.contract import METHODS
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.inference_form import fold_batchnorm
 from stan_export.parity import input_gradient, record, run_folded
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_edge.backends import open_backend
-from stan_edge.bundle import file_digest, methods_of, open_bundle, shipped_bundle
-from stan_edge.explainer import PREDICTED, Explainer
+from stan_edge.backends.registry import open_backend
+from stan_edge.files import file_digest
+from stan_edge.model.bundle import methods_of, open_bundle, shipped_bundle
+from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.predictor import PREDICTED, Explainer
 from stan_edge.sources import VideoFile, demo_clip
-from stan_edge.stream import Stream
 from stan_export.parity import record
 from stan_train.checkpoint import load_checkpoint
 
@@ -28,7 +29,7 @@ def noise() -> np.ndarray:
 
 def fall_of_the_demo() -> np.ndarray:
     """The window from 2.4 to 4.4 s, framed without a person box."""
-    stream = Stream("demo", open_bundle(shipped_bundle()).contract, "vanilla", 0.2, None, live=False)
+    stream = Pipeline("demo", open_bundle(shipped_bundle()).contract, "vanilla", 0.2, None, live=False)
     source = VideoFile(demo_clip())
     windows = []
     while frame := source.read():

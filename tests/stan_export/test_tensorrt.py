@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from stan_edge.contract import METHODS
 from stan_edge.errors import BackendError, BackendUnavailableError
+from stan_edge.model.contract import METHODS
 from stan_export.builder import GraphBuilder
 from stan_export.tensorrt import build_with_tensorrt_rtx
 

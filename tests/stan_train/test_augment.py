@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stan_edge.contract import InputSpec
-from stan_edge.views import apply_view, cut_square, place_square
+from stan_edge.model.contract import InputSpec
+from stan_edge.pipeline.views import apply_view, cut_square, place_square
 from stan_train.augment import AugmentConfig, Shown, augment_window, plain_window
 
 SIDE = 128

@@ -7,16 +7,7 @@ import pytest
 import torch
 
 from stan_edge.errors import ConfigError
-from stan_train.baselines import (
-    SMOOTH_SIGMA,
-    Baseline,
-    BaselineFit,
-    Kind,
-    Method,
-    fit_baseline,
-    frame_scores,
-    predict,
-)
+from stan_train.baselines import SMOOTH_SIGMA, Baseline, BaselineFit, Kind, Method, fit_baseline, frame_scores, predict
 
 KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
 SCORED: list[tuple[Kind, Method]] = [(kind, method) for kind in KINDS for method in ("vanilla", "smoothgrad")]

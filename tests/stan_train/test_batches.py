@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stan_edge.contract import InputSpec
+from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig
 from stan_train.batches import MicroBatches, TrainingSet, micro_batches, validation_windows
 from stan_train.cache import CachedClip

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_edge import person
 from stan_edge.errors import ConfigError
+from stan_edge.person import tracking
 from stan_edge.sources import ScriptedSource, Show, VideoFile
 from stan_train import cache, regions
 from stan_train.cache import CachedClip, Refusal, _cached, _key, _write, build_cache
@@ -109,7 +109,7 @@ def test_another_rule_for_finding_the_person_is_another_entry(
     np.savez(tmp_path / f"a{REGION_SIDECAR}", boxes=np.zeros((8, 4), np.float32))
     whole = replace(clip, region="none")
     keys, others = [_key(clip)], [_key(whole)]
-    monkeypatch.setattr(person, "HOLD_S", 2.0)
+    monkeypatch.setattr(tracking, "HOLD_S", 2.0)
     keys, others = [*keys, _key(clip)], [*others, _key(whole)]
     monkeypatch.setattr(regions, "version", lambda _name: "0.0")
     keys, others = [*keys, _key(clip)], [*others, _key(whole)]

@@ -14,8 +14,8 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError, ConfigError
+from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig
 from stan_train.batches import TrainingSet
 from stan_train.cache import CachedClip

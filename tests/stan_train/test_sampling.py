@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
+from stan_edge.model.contract import InputSpec
 from stan_train.cache import CachedClip
 from stan_train.sampling import (
     LEFT_OUT,

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.contract import InputSpec
-from stan_edge.views import Square, apply_view, cut_square, passes, place_square
+from stan_edge.model.contract import InputSpec
+from stan_edge.pipeline.views import apply_view, cut_square, passes, place_square
+from stan_edge.types import Square
 
 MARGIN = 1.15
 """A window is cut this much larger than the network's input first, so that turning it shows no black corners."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stan_edge.contract import InputSpec
+from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig, Shown, augment_window, plain_window
 from stan_train.cache import CachedClip
 from stan_train.manifest import BACKGROUND

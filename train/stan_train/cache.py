@@ -21,9 +21,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from stan_edge.bundle import file_digest
 from stan_edge.errors import ConfigError, SourceDecodeError, StanEdgeError
-from stan_edge.person import NOBODY
+from stan_edge.files import file_digest
+from stan_edge.person.tracking import NOBODY
 from stan_edge.sources import open_source
 from stan_train.manifest import Clip
 from stan_train.processes import in_processes

@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import CheckpointError
 from stan_edge.files import replacing
+from stan_edge.model.contract import InputSpec
 from stan_train.model import Stan, StanConfig
 
 FORMAT = "stan-edge-checkpoint-1"

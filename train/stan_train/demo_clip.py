@@ -1,4 +1,4 @@
-"""Draws the clip that ships inside the wheel: `python -m stan_train.demo_clip stan_edge/models/demo.mp4`."""
+"""Draws the clip that ships inside the wheel: `python -m stan_train.demo_clip stan_edge/shipped/demo.mp4`."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor, nn
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
+from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig
 from stan_train.batches import MicroBatches, Number, TrainingSet, micro_batches
 from stan_train.curves import draw_curves

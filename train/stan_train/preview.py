@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stan_edge.errors import ConfigError, SourceDecodeError
-from stan_edge.sources import Image, open_source
+from stan_edge.sources import open_source
+from stan_edge.types import Image
 from stan_train.manifest import Clip
 
 COLUMNS = 8
@@ -72,7 +73,7 @@ def spread(clips: Sequence[Clip], most: int) -> list[Clip]:
 
 
 def _head(label: str, shown: int, total: int) -> Image:
-    from stan_edge.drawing import GRAY, RED, WHITE, put_text
+    from stan_edge.reports.drawing import GRAY, RED, WHITE, put_text
 
     head = _empty(HEAD_PX)
     put_text(head, label, (GAP_PX, 26), WHITE, 0.8)
@@ -86,7 +87,7 @@ def _row(clip: Clip) -> Image:
     """A clip [ROW_PX, WIDTH_PX, 3]: its name, frames evenly spread over it, the strip of its intervals."""
     import cv2
 
-    from stan_edge.drawing import GRAY, RED, WHITE, put_text
+    from stan_edge.reports.drawing import GRAY, RED, WHITE, put_text
 
     row = _empty(ROW_PX)
     flags = "frames not marked" if clip.important is None else f"important {clip.important_flags().mean():.0%}"
@@ -114,7 +115,7 @@ def _row(clip: Clip) -> Image:
 
 
 def _empty(height_px: int) -> Image:
-    from stan_edge.drawing import DARK
+    from stan_edge.reports.drawing import DARK
 
     return np.full((height_px, WIDTH_PX, 3), DARK, np.uint8)
 

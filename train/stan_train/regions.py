@@ -13,11 +13,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge import person, pose
 from stan_edge.errors import ConfigError
-from stan_edge.person import Box, Mask, PersonTracker, Region, Sighting, Tracker
-from stan_edge.pose import watching
-from stan_edge.sources import Frame, Image
+from stan_edge.person import detection, tracking
+from stan_edge.person.detection import watching
+from stan_edge.person.tracking import PersonTracker, Region, Sighting, Tracker
+from stan_edge.sources import Frame
+from stan_edge.types import Image, Mask, PixelBox
 from stan_train.manifest import REGION_SIDECAR, Clip
 
 SKELETON = ".skeleton"
@@ -42,12 +43,12 @@ class KnownRegions:
         self._index = 0
         self._tracker = PersonTracker(self)
 
-    def update(self, frame: Frame, look_hz: float = person.RATE_HZ) -> Region:
+    def update(self, frame: Frame, detection_hz: float = tracking.DETECTION_HZ) -> Region:
         """The region at a frame. Frames come in order of capture."""
         self._index = frame.index
-        return self._tracker.update(frame, look_hz)
+        return self._tracker.update(frame, detection_hz)
 
-    def find(self, image: Image, near: Box | None) -> Sighting | None:
+    def find(self, image: Image, near: PixelBox | None) -> Sighting | None:
         """The box and mask that are known for the frame of the last `update`."""
         if self._index >= len(self._boxes) or np.isnan(self._boxes[self._index]).any():
             return None
@@ -122,20 +123,20 @@ def region_settings(clip: Clip) -> dict[str, float | str]:
     if clip.region == "none":
         return {}
     rules: dict[str, float | str] = {
-        "rate_hz": person.RATE_HZ,
-        "hold_s": person.HOLD_S,
-        "median_detections": person.MEDIAN_DETECTIONS,
-        "margin": person.MARGIN,
-        "min_margin_px": person.MIN_MARGIN_PX,
-        "mask_margin": person.MASK_MARGIN,
+        "rate_hz": tracking.DETECTION_HZ,
+        "hold_s": tracking.HOLD_S,
+        "median_detections": tracking.MEDIAN_DETECTIONS,
+        "margin": tracking.MARGIN,
+        "min_margin_px": tracking.MIN_MARGIN_PX,
+        "mask_margin": tracking.MASK_MARGIN,
     }
     if clip.region != "pose":
         return rules
     return rules | {
-        "mask_level": pose.MASK_LEVEL,
-        "min_visibility": pose.MIN_VISIBILITY,
-        "min_joints": pose.MIN_JOINTS,
-        "min_confidence": pose.MIN_CONFIDENCE,
+        "mask_level": detection.MASK_LEVEL,
+        "min_visibility": detection.MIN_VISIBILITY,
+        "min_joints": detection.MIN_JOINTS,
+        "min_confidence": detection.MIN_CONFIDENCE,
         "mediapipe": _mediapipe(),
     }
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.contract import InputSpec
 from stan_edge.errors import ConfigError
+from stan_edge.model.contract import InputSpec
 from stan_train.cache import CachedClip
 from stan_train.manifest import BACKGROUND
 

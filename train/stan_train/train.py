@@ -14,8 +14,8 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from stan_edge.contract import InputSpec, RegionKind, View
 from stan_edge.errors import CheckpointError, ConfigError, StanEdgeError
+from stan_edge.model.contract import InputSpec, RegionKind, View
 from stan_train.augment import AugmentConfig
 from stan_train.batches import TrainingSet, validation_windows
 from stan_train.cache import CachedClip, build_cache

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stan_edge.contract import InputSpec
+from stan_edge.model.contract import InputSpec
 from stan_train.batches import TrainingSet, validation_windows
 from stan_train.model import Stan
 

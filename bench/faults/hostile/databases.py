@@ -18,12 +18,12 @@ from bench.faults.hostile.mutate import VALUES, damaged
 from bench.faults.records import FRAMES, start
 from stan_edge.errors import JournalError
 from stan_edge.journal.reader import events, mark_exported, read_rows
-from stan_edge.journal.replay import last_run
 from stan_edge.journal.schema import FILE, _crc
 from stan_edge.journal.writer import Journal
 from stan_edge.records import End, Event, Phase, Record, Status, WindowCounts, WindowResult
-from stan_edge.sinks.message import EventMessages, Message
-from stan_edge.sinks.outbox import Outbox
+from stan_edge.replay import last_run
+from stan_edge.sinks.delivery.message import EventMessages, Message
+from stan_edge.sinks.delivery.outbox import Outbox
 
 SIDES = ("", "-wal")
 AT = "2025-03-01T08:00:00.000+00:00"

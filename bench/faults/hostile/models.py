@@ -16,14 +16,14 @@ import numpy as np
 
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import VALUES, damaged, damaged_json
-from stan_edge.backends import BACKENDS, open_backend
-from stan_edge.bundle import CONTRACT, DIGESTS, PARITY, WEIGHTS, open_bundle, shipped_bundle, write_digests
-from stan_edge.contract import Contract, read_contract
-from stan_edge.explainer import Explainer, Explanation
+from stan_edge.backends.registry import BACKENDS, open_backend
+from stan_edge.model.bundle import CONTRACT, DIGESTS, PARITY, WEIGHTS, open_bundle, shipped_bundle, write_digests
+from stan_edge.model.contract import Contract, read_contract
 from stan_edge.parity import refuse_misses, replay
+from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import to_line
 from stan_edge.sources import ScriptedSource, Show
-from stan_edge.stream import Stream
 
 NAMES = (
     *("", ".", "..", "/", "/etc/passwd", "../contract.json", "a/../../b", "a\x00b", "\ud800", "x" * 300, "x" * 5000),
@@ -54,7 +54,7 @@ def _run(contract: Contract, rng: random.Random) -> None:
         [Show(pictures, fps=4 / spec.tick_s if spec.tick_s > 1e-3 else 1e3, duration_s=2.5 * spec.window_s)]
     )
     for method in contract.methods:
-        stream = Stream("room", contract, method, contract.hop_s, None, live=False)
+        stream = Pipeline("room", contract, method, contract.hop_s, None, live=False)
         while (frame := source.read()) is not None:
             for window in stream.feed(frame)[1]:
                 stream.network_input(window)

@@ -21,12 +21,12 @@ from bench.faults.hostile.mutate import damaged
 from bench.faults.hostile.pictures import PLAYLISTS, scene
 from bench.faults.mosquitto import free_port
 from stan_edge.records import End, WindowCounts
-from stan_edge.sinks.broker import Broker
+from stan_edge.sinks.delivery.broker import Broker
+from stan_edge.sinks.delivery.mqtt import Mqtt
+from stan_edge.sinks.delivery.outbox import Outbox
+from stan_edge.sinks.delivery.webhook import Webhook, WebhookTarget
 from stan_edge.sinks.health import Health
-from stan_edge.sinks.http_server import HttpServer, Listening
-from stan_edge.sinks.mqtt import Mqtt
-from stan_edge.sinks.outbox import Outbox
-from stan_edge.sinks.webhook import Hook, Webhook
+from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sources import Camera
 
 Answer = Callable[[socket.socket], None]
@@ -118,7 +118,7 @@ def cameras(_folder: Path) -> Iterator[Case]:
 def requests(_folder: Path) -> Iterator[Case]:
     """Whatever a client does, the next one is answered."""
     port, health = free_port(), Health()
-    server = HttpServer(Listening("127.0.0.1", port), [health], CollectorRegistry())
+    server = HttpServer(ListenAddress("127.0.0.1", port), [health], CollectorRegistry())
     good = b"GET /health/live HTTP/1.1\r\nHost: room\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
     lies = (
         b"GET /metrics HTTP/1.1\r\nAccept: " + b"a;q=" * 5000 + b"\r\n\r\n",
@@ -187,7 +187,9 @@ def receivers(_folder: Path) -> Iterator[Case]:
             answer = damaged(rng, good) if rng.random() < 0.4 else rng.choice(lies)
             liar.answer = lambda connection: _heard(connection, answer)
             told: list[str] = []
-            hook = Webhook(Hook.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None, told.append), say=told.append)
+            hook = Webhook(
+                WebhookTarget.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None, told.append), say=told.append
+            )
             calls = liar.calls
             hook.record(event("run", 0, rng.choice(PHASES)))
             _wait(lambda: liar.calls > calls, 5.0, "it was not posted")

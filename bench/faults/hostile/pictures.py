@@ -17,7 +17,7 @@ import numpy as np
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import damaged
 from stan_edge.sources import Frame, ImageFolder, Source, open_source
-from stan_edge.sources.folder import SUFFIXES
+from stan_edge.sources.image_folder import SUFFIXES
 
 FPS, SIDE_PX, PICTURES = 10, 64, 24
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "FFV1"}

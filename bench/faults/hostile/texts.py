@@ -20,10 +20,10 @@ from bench.faults.hostile.mutate import damaged, damaged_text
 from stan_edge.cli.events import _moment
 from stan_edge.configuration import read_configuration
 from stan_edge.errors import ConfigError
-from stan_edge.names import plain_name
-from stan_edge.sinks.broker import Broker
-from stan_edge.sinks.http_server import Listening
-from stan_edge.sinks.webhook import Hook
+from stan_edge.files import plain_name
+from stan_edge.sinks.delivery.broker import Broker
+from stan_edge.sinks.delivery.webhook import WebhookTarget
+from stan_edge.sinks.http import ListenAddress
 from stan_edge.sources import Crop, camera_name
 from stan_edge.sources.address import parse_address
 from stan_train.datasets import FORMATS, scan
@@ -43,8 +43,8 @@ PIECES = (
     *("a" * 300, "xn--", "\u202e", "。", "\u3002com", "ß", "*", "+", "$SYS"),
 )
 PARSERS: tuple[Callable[[str], Any], ...] = (
-    *(parse_address, camera_name, Crop.parse, Listening.parse, Broker.parse, Hook.parse, plain_name),
-    *(lambda text: Hook.parse("https://host/", text), lambda text: _moment("--since", text)),
+    *(parse_address, camera_name, Crop.parse, ListenAddress.parse, Broker.parse, WebhookTarget.parse, plain_name),
+    *(lambda text: WebhookTarget.parse("https://host/", text), lambda text: _moment("--since", text)),
 )
 
 

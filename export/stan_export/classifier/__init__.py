@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stan_edge.bundle import graph_file
-from stan_edge.contract import FORMS, InputSpec, Method, MethodSpec
 from stan_edge.errors import ConfigError, ParityError
-from stan_edge.smoothgrad import noise
+from stan_edge.model.bundle import graph_file
+from stan_edge.model.contract import FORMS, InputSpec, Method, MethodSpec
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.calibrate import shown_classes
 from stan_export.classifier.explanations import MAP_CELL, Explain, Explained, gradcam, smoothgrad, vanilla
 from stan_export.classifier.tracing import traced

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stan_edge.evidence.case import Case
-from stan_edge.evidence.shots import Shot
+from stan_edge.evidence.ring import CompressedFrame
 from stan_edge.sources import Frame
 from tests.stan_edge.sinks.conftest import START, an_event
 
@@ -18,7 +18,7 @@ def make_case() -> Callable[..., Case]:
     def make(number: int = 0, seconds: float = 2.0) -> Case:
         rng = np.random.default_rng(number)
         shots = tuple(
-            Shot.of(Frame(k, k / 10, rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)))
+            CompressedFrame.of(Frame(k, k / 10, rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)))
             for k in range(round(seconds * 10))
         )
         return Case(START, an_event(number, "end"), 0.0, seconds, None, None, shots, (), ("{}",))

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.bundle import Bundle
-from stan_edge.contract import Contract
-from stan_edge.evidence.case import LONGEST_S, Case, Gatherer
-from stan_edge.evidence.shots import Ring, Shot
+from stan_edge.evidence.case import LONGEST_S, Case, CaseCollector
+from stan_edge.evidence.ring import CompressedFrame, FrameRing
+from stan_edge.model.bundle import Bundle
+from stan_edge.model.contract import Contract
 from stan_edge.records import Event, Phase
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
 AROUND_S = 5.0
 
 
-def shot(index: int, size: int = 10) -> Shot:
-    return Shot(index, index / 10, bytes(size), 1.0)
+def shot(index: int, size: int = 10) -> CompressedFrame:
+    return CompressedFrame(index, index / 10, bytes(size), 1.0)
 
 
 def event(phase: Phase, t_start_s: float, t_end_s: float, number: int = 0) -> Event:
@@ -33,7 +33,7 @@ def contract(tiny_bundle: Bundle) -> Contract:
     return tiny_bundle.contract
 
 
-def play(gatherer: Gatherer, until_s: float, *events: tuple[float, Event], since_s: float = 0.0) -> list[Case]:
+def play(gatherer: CaseCollector, until_s: float, *events: tuple[float, Event], since_s: float = 0.0) -> list[Case]:
     """Ten frames and five windows a second, and events when they are announced."""
     cases, waiting = [], list(events)
     for index in range(round(since_s * 10), round(until_s * 10)):
@@ -46,7 +46,7 @@ def play(gatherer: Gatherer, until_s: float, *events: tuple[float, Event], since
 
 
 def test_an_event_gets_the_time_around_it_and_its_records(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S)
+    gatherer = CaseCollector(START, contract, AROUND_S)
     happened = [(13.0, event("start", 11.0, 12.5)), (14.0, event("update", 11.0, 13.5)), (16.0, event("end", 11, 14.0))]
     (case,) = play(gatherer, 30.0, *happened)
     assert (case.from_s, case.until_s, case.cut) == (6.0, 19.0, None)
@@ -63,7 +63,7 @@ def test_an_event_gets_the_time_around_it_and_its_records(contract: Contract) ->
 
 
 def test_an_event_at_the_start_begins_with_the_stream_and_one_at_the_end_ends_with_it(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S)
+    gatherer = CaseCollector(START, contract, AROUND_S)
     assert play(gatherer, 5.0, (2.5, event("start", 0.5, 2.0)), (4.0, event("end", 0.5, 3.0))) == []
     (case,) = gatherer.finish()
     assert (case.from_s, case.until_s, case.cut, len(case.shots)) == (0.0, 4.9, "stream", 50)
@@ -71,7 +71,7 @@ def test_an_event_at_the_start_begins_with_the_stream_and_one_at_the_end_ends_wi
 
 
 def test_of_an_event_without_end_the_first_minute_is_there_after_a_minute(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S)
+    gatherer = CaseCollector(START, contract, AROUND_S)
     updates = [(10.0 + k, event("update", 8.0, 9.0 + k)) for k in range(100)]
     (case,) = play(gatherer, 120.0, (9.0, event("start", 8.0, 9.0)), *updates)
     assert (case.from_s, case.until_s, case.cut) == (3.0, 8.0 + LONGEST_S + AROUND_S, "long")
@@ -80,7 +80,7 @@ def test_of_an_event_without_end_the_first_minute_is_there_after_a_minute(contra
 
 
 def test_two_events_at_once_share_their_frames(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S)
+    gatherer = CaseCollector(START, contract, AROUND_S)
     happened = [(10.0, event("start", 9.0, 9.5, 0)), (11.0, event("start", 10.0, 10.5, 1))]
     happened += [(12.0, event("end", 9.0, 10.0, 0)), (13.0, event("end", 10.0, 12.0, 1))]
     one, other = play(gatherer, 20.0, *happened)
@@ -89,7 +89,7 @@ def test_two_events_at_once_share_their_frames(contract: Contract) -> None:
 
 
 def test_a_camera_that_falls_silent_does_not_keep_an_ended_event_waiting(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S)
+    gatherer = CaseCollector(START, contract, AROUND_S)
     happened = [(9.0, event("start", 8.0, 8.5, 0)), (9.1, event("end", 8.0, 8.8, 0)), (9.2, event("start", 9, 9.1, 1))]
     play(gatherer, 10.0, *happened)
     (case,) = gatherer.silent()
@@ -97,7 +97,7 @@ def test_a_camera_that_falls_silent_does_not_keep_an_ended_event_waiting(contrac
 
 
 def test_when_memory_is_full_the_oldest_event_is_written_as_it_is(contract: Contract) -> None:
-    gatherer = Gatherer(START, contract, AROUND_S, Ring(1000))  # ten seconds
+    gatherer = CaseCollector(START, contract, AROUND_S, FrameRing(1000))  # ten seconds
     (case,) = play(gatherer, 30.0, (6.0, event("start", 5.5, 6.0)), (25.0, event("end", 5.5, 24.0)))
     assert case.cut == "memory"
     assert [one.index for one in case.shots] == list(range(5, 100)) or case.shots[0].t_s >= case.from_s
@@ -107,7 +107,7 @@ def test_when_memory_is_full_the_oldest_event_is_written_as_it_is(contract: Cont
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=200), st.integers(1, 1000), st.floats(0, 20))
 def test_the_ring_never_holds_more_than_its_bytes(shot_bytes: list[int], most_bytes: int, back_s: float) -> None:
-    ring = Ring(most_bytes)
+    ring = FrameRing(most_bytes)
     for index, size in enumerate(shot_bytes):
         ring.add(shot(index, size), index / 10 - back_s)
         kept = ring.between(0, 1e9)

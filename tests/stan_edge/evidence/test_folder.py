@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_edge.bundle import CONTRACT, DIGESTS, Bundle
 from stan_edge.errors import ConfigError
 from stan_edge.evidence.case import Case
-from stan_edge.evidence.folder import DAY_S, PART, Packs
-from stan_edge.evidence.keep import Keep
+from stan_edge.evidence.folder import DAY_S, PART, EvidenceFolder
 from stan_edge.evidence.pack import ABOUT, CLIP, RECORDS, changed, write_pack
+from stan_edge.model.bundle import CONTRACT, DIGESTS, Bundle
+from stan_edge.retention import Retention
 
 WRITER = Path(__file__).with_name("writer.py")
 
@@ -45,7 +45,7 @@ def age(pack: Path, days: float) -> None:
 
 
 def test_a_change_of_any_file_is_noticed(tmp_path: Path, write: Callable[..., Callable[[Path], None]]) -> None:
-    assert Packs(tmp_path, Keep()).add("one", write())
+    assert EvidenceFolder(tmp_path, Retention()).add("one", write())
     pack = tmp_path / "one"
     assert changed(pack) == []
     assert {ABOUT, CLIP, CONTRACT, DIGESTS, RECORDS} <= set(names(pack))
@@ -63,12 +63,12 @@ def test_a_change_of_any_file_is_noticed(tmp_path: Path, write: Callable[..., Ca
 
 def test_only_the_owner_can_look_at_a_pack(tmp_path: Path, write: Callable[..., Callable[[Path], None]]) -> None:
     folder = tmp_path / "evidence"
-    Packs(folder, Keep()).add("one", write())
+    EvidenceFolder(folder, Retention()).add("one", write())
     assert [path.stat().st_mode & 0o777 for path in (folder, folder / "one")] == [0o700, 0o700]
 
 
 def test_a_pack_that_is_there_stays_as_it_is(tmp_path: Path, write: Callable[..., Callable[[Path], None]]) -> None:
-    packs = Packs(tmp_path, Keep())
+    packs = EvidenceFolder(tmp_path, Retention())
     assert packs.add("one", write(0))
     before = (tmp_path / "one" / DIGESTS).read_bytes()
     assert not packs.add("one", write(1))
@@ -82,14 +82,14 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path, write: Callable[..
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        Packs(tmp_path, Keep()).add("one", fail)
+        EvidenceFolder(tmp_path, Retention()).add("one", fail)
     assert names(tmp_path) == []
 
 
 def test_old_packs_go_but_the_newest_and_whatever_is_no_pack_stays(
     tmp_path: Path, write: Callable[..., Callable[[Path], None]]
 ) -> None:
-    packs = Packs(tmp_path, Keep(days=30))
+    packs = EvidenceFolder(tmp_path, Retention(days=30))
     for number, days in enumerate((90, 31, 29, 0)):
         packs.add(str(number), write(number, 0.5))
         age(tmp_path / str(number), days)
@@ -106,9 +106,9 @@ def test_old_packs_go_but_the_newest_and_whatever_is_no_pack_stays(
 
 
 def test_the_oldest_go_when_there_is_no_room(tmp_path: Path, write: Callable[..., Callable[[Path], None]]) -> None:
-    Packs(tmp_path, Keep()).add("0", write(0))
+    EvidenceFolder(tmp_path, Retention()).add("0", write(0))
     size_mb = sum(path.stat().st_size for path in (tmp_path / "0").iterdir()) / 1e6
-    packs = Packs(tmp_path, Keep(megabytes=2.5 * size_mb))
+    packs = EvidenceFolder(tmp_path, Retention(megabytes=2.5 * size_mb))
     for number in range(1, 4):
         packs.add(str(number), write(number))
         age(tmp_path / str(number), 0.1 * (3 - number))
@@ -120,11 +120,11 @@ def test_the_oldest_go_when_there_is_no_room(tmp_path: Path, write: Callable[...
 def test_what_another_run_is_writing_is_left_alone(
     tmp_path: Path, write: Callable[..., Callable[[Path], None]]
 ) -> None:
-    packs = Packs(tmp_path, Keep())
+    packs = EvidenceFolder(tmp_path, Retention())
 
     def while_another_starts(part: Path) -> None:
         write()(part)
-        Packs(tmp_path, Keep()).trim()
+        EvidenceFolder(tmp_path, Retention()).trim()
         assert part.exists()
 
     assert packs.add("one", while_another_starts)
@@ -149,7 +149,7 @@ def test_a_kill_leaves_whole_packs_and_a_part_that_the_next_start_removes(tmp_pa
             assert changed(pack) == []
             assert cv2.VideoCapture(str(pack / CLIP)).isOpened()
         whole, parts = len(found), parts + len(list(tmp_path.glob(f"{PART}*")))
-        Packs(tmp_path, Keep()).trim()
+        EvidenceFolder(tmp_path, Retention()).trim()
         assert list(tmp_path.glob(f"{PART}*")) == []
     assert whole > 0
     assert parts > 0  # it was killed in the middle, at least once
@@ -160,4 +160,4 @@ def test_a_folder_that_cannot_be_one_is_refused_by_its_flag(tmp_path: Path, kind
     (tmp_path / "file").touch()
     folder = tmp_path / "file" if kind == "file" else tmp_path / "nowhere" / "evidence"
     with pytest.raises(ConfigError, match=r"--evidence .*: cannot be a folder \(.+\); give one"):
-        Packs(folder, Keep())
+        EvidenceFolder(folder, Retention())

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from stan_edge.bundle import CONTRACT, open_bundle
 from stan_edge.evidence.case import Case
-from stan_edge.evidence.folder import Packs
-from stan_edge.evidence.keep import Keep
+from stan_edge.evidence.folder import EvidenceFolder
 from stan_edge.evidence.pack import write_pack
-from stan_edge.evidence.shots import Shot
+from stan_edge.evidence.ring import CompressedFrame
+from stan_edge.model.bundle import CONTRACT, open_bundle
+from stan_edge.retention import Retention
 from stan_edge.sources import Frame
 from tests.stan_edge.sinks.conftest import START, an_event
 
 
 def main(folder: Path, bundle_folder: Path, run: str) -> None:
-    bundle, packs = open_bundle(bundle_folder), Packs(folder, Keep())
+    bundle, packs = open_bundle(bundle_folder), EvidenceFolder(folder, Retention())
     contract_file = (bundle_folder / CONTRACT).read_bytes()
     pictures = np.random.default_rng(0).integers(0, 256, (40, 240, 320, 3), dtype=np.uint8)
-    shots = tuple(Shot.of(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures))
+    shots = tuple(CompressedFrame.of(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures))
     case = Case(START, an_event(0, "end"), 0.0, 4.0, None, None, shots, (), ("{}",))
     print("begun", flush=True)
     for number in itertools.count():

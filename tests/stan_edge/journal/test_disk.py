@@ -15,12 +15,12 @@ import pytest
 from bench.faults import records
 from bench.faults.small_disk import fill
 from stan_edge.errors import ConfigError, JournalBusyError, JournalError
-from stan_edge.journal import retention
+from stan_edge.journal import trimming
 from stan_edge.journal import writer as writer_module
 from stan_edge.journal.reader import events, mark_exported, read_rows
-from stan_edge.journal.retention import Retention
 from stan_edge.journal.store import Store
 from stan_edge.journal.writer import ALARM_WAIT_S, Journal
+from stan_edge.retention import Retention
 from tests.conftest import wait_until
 from tests.stan_edge.journal.conftest import Said
 
@@ -138,7 +138,7 @@ def remount(disk: Path, mode: str) -> None:
 def test_windows_give_way_when_somebody_else_fills_the_disk(
     small_disk: Path, start_journal: Callable[..., Journal], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "TRIM_EVERY_S", 0.0)
+    monkeypatch.setattr(trimming, "TRIM_EVERY_S", 0.0)
     folder = small_disk / "journal"
     journal = start_journal(folder)
     for number in range(3000):
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
 def test_records_of_several_cameras_and_threads_are_all_there_in_order(
     start_journal: Callable[..., Journal], tmp_path: Path, said: Said
 ) -> None:
-    journal = start_journal(retention=Retention())
+    journal = start_journal(trimming=Retention())
 
     def watch(camera: str) -> None:
         journal.record(records.start(camera, run=camera))

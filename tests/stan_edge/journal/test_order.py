@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_edge.backends import Backend
-from stan_edge.bundle import Bundle
-from stan_edge.explainer import Explainer
+from stan_edge.backends.base import Backend
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.store import open_store
 from stan_edge.journal.writer import Journal
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
+from stan_edge.sinks.base import Sink
 from stan_edge.sources import ScriptedSource, Show
 from stan_edge.sources.scripted import Step
 

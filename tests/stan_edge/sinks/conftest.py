@@ -16,19 +16,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
-from stan_edge.backends import Backend
-from stan_edge.bundle import Bundle
-from stan_edge.explainer import Explainer
+from stan_edge.backends.base import Backend
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, FrameScore, Phase, Record, Start, WindowResult
-from stan_edge.runtime import Runtime
-from stan_edge.sinks import Sink
-from stan_edge.sinks.broker import Broker
-from stan_edge.sinks.courier import Courier
+from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.broker import Broker
+from stan_edge.sinks.delivery.mqtt import Mqtt
+from stan_edge.sinks.delivery.outbox import Outbox
+from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
-from stan_edge.sinks.http_server import HttpServer, Listening
+from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Metrics
-from stan_edge.sinks.mqtt import Mqtt
-from stan_edge.sinks.outbox import Outbox
 from stan_edge.sources import ScriptedSource
 
 OpenMqtt = Callable[..., Mqtt]
@@ -187,11 +187,11 @@ def tell(sink: Sink, *records: Record) -> None:
 class Served:
     """The three sinks, and how to ask them."""
 
-    def __init__(self, couriers: list[Courier]) -> None:
+    def __init__(self, couriers: list[DeliveryWorker]) -> None:
         self.port = free_port()
         self.health = Health()
         self.metrics = Metrics("room", HOP_S, self.health, couriers)
-        self.server = HttpServer(Listening("127.0.0.1", self.port), [self.health], self.metrics.registry)
+        self.server = HttpServer(ListenAddress("127.0.0.1", self.port), [self.health], self.metrics.registry)
         self.sinks: list[Sink] = [self.health, self.metrics, self.server]
 
     def ask(self, path: str) -> tuple[int, str]:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from bench.faults.small_disk import fill
-from stan_edge.backends import Backend
-from stan_edge.bundle import CONTRACT, Bundle
+from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceStalledError
 from stan_edge.evidence.pack import ABOUT, CLIP, MAPS, RECORDS, changed
-from stan_edge.explainer import Explainer
-from stan_edge.person import NOBODY
-from stan_edge.runtime import Runtime
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import CONTRACT, Bundle
+from stan_edge.person.tracking import NOBODY
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.sinks import evidence
 from stan_edge.sinks.evidence import WAITING_CASES, Evidence
 from stan_edge.sources import Fail, Frame, Gap, ScriptedSource, Show

@@ -16,14 +16,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import free_port
-from stan_edge.bundle import Bundle
-from stan_edge.explainer import Explainer
-from stan_edge.person import NOBODY
+from stan_edge.model.bundle import Bundle
+from stan_edge.person.tracking import NOBODY
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Record, Status, WindowCounts
-from stan_edge.sinks import Sink, health
-from stan_edge.sinks.courier import Courier
+from stan_edge.sinks import health
+from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
-from stan_edge.sinks.http_server import HttpServer, Listening
+from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Families, Metrics
 from stan_edge.sources import Black, Frame, Show
 from tests.stan_edge.sinks.conftest import HOP_S, START, Served, a_window, an_event
@@ -84,7 +85,7 @@ def test_frames_lost_because_the_machine_is_slow_are_counted_while_it_runs(
 def test_two_cameras_of_a_run_are_told_apart_and_as_healthy_as_the_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     families, healths = Families(), [Health("door"), Health("yard")]
     door, yard = (Metrics(each.camera, HOP_S, each, [], families) for each in healths)
-    server = HttpServer(Listening("127.0.0.1", port := free_port()), healths, families.registry)
+    server = HttpServer(ListenAddress("127.0.0.1", port := free_port()), healths, families.registry)
     served = Served.__new__(Served)
     served.port = port
     for metrics, number in ((door, 2), (yard, 5)):
@@ -136,7 +137,7 @@ def test_a_window_later_than_a_hop_is_late_and_a_shed_one_is_shed(served: Served
 def test_deliveries_are_counted(said: list[str]) -> None:
     released = threading.Event()
 
-    class Stuck(Courier):
+    class Stuck(DeliveryWorker):
         def take(self, record: object, at: str) -> None:
             released.wait(20)
 

@@ -15,12 +15,12 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from stan_edge.backends import Backend
-from stan_edge.bundle import Bundle
+from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceConnectError
-from stan_edge.explainer import Explainer
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle
+from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
-from stan_edge.runtime import Runtime
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
 from stan_edge.sources import Fail, Gap, ScriptedSource, Show

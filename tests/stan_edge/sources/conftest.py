@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stan_edge.sources import Frame, Image, Source
+from stan_edge.sources import Frame, Source
+from stan_edge.types import Image
 
 
 def picture(value: int, width: int = 160, height: int = 120) -> Image:

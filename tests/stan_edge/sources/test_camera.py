@@ -23,12 +23,7 @@ from stan_edge.errors import (
     SourceNotFoundError,
     SourceStalledError,
 )
-from stan_edge.sources import (
-    Camera,
-    camera_name,
-    is_camera,
-    open_source,
-)
+from stan_edge.sources import Camera, camera_name, is_camera, open_source
 from stan_edge.sources.address import connect_failure, printable_address
 from tests.stan_edge.sources.conftest import iter_frames, write_video
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from stan_edge.clock import SimulatedClock
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.sources import (
     Black,
@@ -20,7 +21,6 @@ from stan_edge.sources import (
     ScriptedCamera,
     ScriptedSource,
     Show,
-    SimulatedClock,
 )
 from tests.stan_edge.sources.conftest import frames_of, picture
 

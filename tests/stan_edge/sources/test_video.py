@@ -12,19 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_edge.errors import (
-    ConfigError,
-    SourceConnectError,
-    SourceDecodeError,
-)
-from stan_edge.sources import (
-    Crop,
-    PacedSource,
-    VideoFile,
-    demo,
-    demo_clip,
-    open_source,
-)
+from stan_edge.errors import ConfigError, SourceConnectError, SourceDecodeError
+from stan_edge.sources import Crop, PacedSource, VideoFile, demo, demo_clip, open_source
 from tests.stan_edge.sources.conftest import frames_of, iter_frames, picture, write_video
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -33,7 +22,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not
 
 def test_importing_sources_and_person_is_light() -> None:
     code = (
-        "import sys, stan_edge.sources, stan_edge.person, stan_edge.pose\n"
+        "import sys, stan_edge.sources, stan_edge.person.tracking, stan_edge.person.detection\n"
         "print([name for name in ('cv2', 'mediapipe', 'torch') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from stan_edge.bundle import Bundle, open_bundle
+from stan_edge.model.bundle import Bundle, open_bundle
 from stan_export.classifier import classifier
 from stan_export.explainable import Explainable
 from stan_export.export import write_bundle

@@ -12,7 +12,7 @@ from captum.attr import LayerGradCam, Saliency
 from torch import Tensor, nn
 
 from stan_edge.errors import ConfigError, ParityError
-from stan_edge.smoothgrad import noise
+from stan_edge.pipeline.smoothgrad import noise
 from stan_export.classifier import classifier
 from stan_export.export import write_bundle
 from tests.stan_export.classifier.conftest import CLASSES, FRAMES, SIZE, Convolutional, Foreign, draw_weights

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from stan_edge.bundle import Bundle, methods_of
-from stan_edge.tensorrt.build import build_engine
-from tests.stan_export.test_precision import errors
+from stan_edge.backends.tensorrt.build import build_engine
+from stan_edge.model.bundle import Bundle, methods_of
+from tests.stan_edge.backends.tensorrt.test_half import errors
 
 
 @pytest.mark.parametrize("kind", ["timesformer", "vivit"])

@@ -1,0 +1,108 @@
+"""The one way to the engine for all cameras: in turn, and several windows in one graph run where it takes them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.clock import SYSTEM_CLOCK, Clock
+from stan_edge.live.load_shedding import Predictor
+from stan_edge.pipeline.predictor import Prediction
+
+_WAIT_S = 60.0
+"""Whoever waits is woken when the engine is free; this is only what the clock is told."""
+
+
+@dataclass(eq=False)
+class Request:
+    """One window that is to go through the engine."""
+
+    way: Predictor
+    pictures: NDArray[np.uint8]
+    class_index: int
+    window: int
+    alone: bool
+    """Never in a graph run with others: these may round differently, and a recording gives the same to the bit."""
+    asked_s: float = 0.0
+    waited_ms: float = 0.0
+    verdict: Prediction | None = None
+    error: BaseException | None = None
+
+
+class InferenceQueue:
+    """Lets one thread at a time run the engine: an engine's request holds the memory of one run.
+
+    There is no thread of its own. Whoever finds the engine free runs what has waited longest, its own or another's,
+    until its own is done. A camera has one window here at most, so that none waits for more than one of each other
+    camera, however many these are behind with.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: list[Request] = []
+        self._busy = False
+
+    def run(self, request: Request) -> Prediction:
+        """Wait for the engine and run a window through it; whatever that raises is raised here.
+
+        `request.waited_ms` is set to the time until its run began.
+        """
+        request.asked_s = time.perf_counter()
+        with self._lock:
+            self._waiting.append(request)
+        while request.verdict is None:
+            if request.error is not None:
+                raise request.error
+            batch = self._claim()
+            if batch:
+                self._serve(batch)
+            else:
+                self._clock.wait(lambda: self._is_up_to(request), _WAIT_S)
+        return request.verdict
+
+    def _is_up_to(self, request: Request) -> bool:
+        return request.verdict is not None or request.error is not None or not self._busy
+
+    def _claim(self) -> list[Request]:
+        """What goes through the engine now, by whoever calls; nothing while another one has it."""
+        with self._lock:
+            if self._busy or not self._waiting:
+                return []
+            first = self._waiting[0]
+            batch = [first]
+            together = [other for other in self._waiting if other.way is first.way and not other.alone]
+            if len(together) > 1 and not first.alone:
+                batch = together[: first.way.batch_size]
+            self._waiting = [request for request in self._waiting if request not in batch]
+            self._busy = True
+            return batch
+
+    def _serve(self, batch: list[Request]) -> None:
+        began_s = time.perf_counter()
+        for request in batch:
+            request.waited_ms = (began_s - request.asked_s) * 1e3
+        try:
+            for request, verdict in zip(batch, _run(batch), strict=True):
+                request.verdict = verdict
+        except BaseException as error:
+            for request in batch:
+                request.error = error  # raised in the thread of each
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._lock:
+                self._busy = False
+            self._clock.notify()
+
+
+def _run(batch: list[Request]) -> list[Prediction]:
+    first = batch[0]
+    if len(batch) == 1:
+        return [first.way(first.pictures, first.class_index, first.window)]
+    pictures, classes, windows = zip(*((one.pictures, one.class_index, one.window) for one in batch), strict=True)
+    return list(first.way.batch(pictures, classes, windows))

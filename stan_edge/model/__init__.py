@@ -1,0 +1,1 @@
+"""A model on disk: what it expects and means, and its files."""

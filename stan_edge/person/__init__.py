@@ -1,0 +1,1 @@
+"""Where the person is in a frame, and how people are made unrecognisable."""

@@ -1,0 +1,1 @@
+"""From frames to records: no threads, no clock, no input or output."""

@@ -1,0 +1,101 @@
+"""A film's explanation as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from string import Template
+
+from stan_edge.model.contract import Contract
+from stan_edge.reports.charts import draw_tracks
+from stan_edge.reports.drawing import png
+from stan_edge.reports.recording import RecordingReport
+from stan_edge.types import Image
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$source</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1280px; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+img { max-width: 100%; height: auto; }
+.frames { display: flex; flex-wrap: wrap; gap: .8rem; }
+figure { margin: 0; }
+.note { color: #666; }
+</style>
+</head>
+<body>
+<h1>$source</h1>
+<p>$summary</p>
+<img alt="labels, events and importance over time" src="$tracks">
+<h2>Events</h2>
+$events
+<h2>Most important frames</h2>
+$frames
+<p class="note">$note</p>
+</body>
+</html>
+""")
+
+
+def html_report(film: RecordingReport, contract: Contract, source: str, digest: str, target_class: str | None) -> str:
+    """The page; pictures are inside.
+
+    Args:
+        source: the recording's name.
+        digest: the bundle's.
+        target_class: the class that was explained; None: what each window shows.
+    """
+    methods = list(film.curves)
+    what = "the class that each window shows" if target_class is None else f"“{_spoken(target_class)}”"
+    return _PAGE.substitute(
+        source=escape(source),
+        summary=escape(
+            f"{film.duration_s:.1f} s, {film.frames} frames, {film.windows} windows"
+            + (f", {film.invalid} of them not valid" if film.invalid else "")
+            + f". Explained: {what}, by {', '.join(methods)}; events and frames below are those of {methods[0]}."
+        ),
+        tracks=_data_url(draw_tracks(film, contract)),
+        events=_events(film),
+        frames=_frames(film),
+        note=escape(
+            f"Model {contract.name}, {digest}. Importance is a model's, not a clinician's: it says which frames the "
+            "score depends on. Not a medical device."
+        ),
+    )
+
+
+def _events(film: RecordingReport) -> str:
+    if not film.events:
+        return "<p>None.</p>"
+    rows = "\n".join(
+        f"<tr><td>{escape(_spoken(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
+        f"<td class=number>{event.t_end_s:.1f} s</td><td class=number>{event.peak_probability:.2f}</td></tr>"
+        for event in film.events
+    )
+    return f"<table><tr><th>what</th><th>from</th><th>to</th><th>at most</th></tr>\n{rows}</table>"
+
+
+def _frames(film: RecordingReport) -> str:
+    if not film.key_frames:
+        return "<p>No frame reaches its threshold.</p>"
+    figures = "\n".join(
+        f'<figure><img alt="" src="{_data_url(key.picture)}">'
+        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(_spoken(key.frame.label or ''))}, "
+        f"importance {key.frame.importance:.2f}</figcaption></figure>"
+        for key in film.key_frames
+    )
+    return f'<div class="frames">\n{figures}\n</div>'
+
+
+def _data_url(image: Image) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+
+
+def _spoken(label: str) -> str:
+    return label.replace("_", " ")

@@ -1,0 +1,77 @@
+"""A film's explanation as JSON, frame by frame, written while it is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stan_edge.model.bundle import Bundle
+from stan_edge.model.contract import Method
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.reports.recording import RecordingReport
+
+
+class JsonReport:
+    """Writes one object: the class that was explained, `frames` with each method's importance, then `events`.
+
+    Frames go out as soon as every method has spoken, so that memory does not grow.
+    """
+
+    def __init__(
+        self, path: Path, bundle: Bundle, source: str, target_class: str | None, methods: tuple[Method, ...]
+    ) -> None:
+        self._methods = methods
+        self._open: dict[int, dict[Method, tuple[TimelineFrame, bool]]] = {}
+        self._file = path.open("w", encoding="utf-8")
+        about = {
+            "source": source,
+            "model": bundle.contract.name,
+            "model_digest": bundle.digest,
+            "explained": target_class or "the label of each window",
+            "thresholds": {method: bundle.contract.methods[method].thresholds for method in methods},
+        }
+        head = json.dumps(about, ensure_ascii=False, indent=1)
+        self._file.write(f'{head[:-2]},\n "frames": [')
+        self._separator = "\n"
+        self._written = -1
+
+    def frame(self, method: Method, frame: TimelineFrame, important: bool) -> None:
+        """Take a method's final word on a frame; frames come in order."""
+        if frame.index <= self._written:
+            return  # a slow camera's frame serves two ticks
+        spoken = self._open.setdefault(frame.index, {})
+        spoken.setdefault(method, (frame, important))
+        if len(spoken) == len(self._methods):
+            del self._open[frame.index]
+            self._written = frame.index
+            row = {
+                "t_s": round(frame.t_s, 4),
+                "index": frame.index,
+                "label": frame.label,
+                "methods": {
+                    name: {
+                        "importance": None if one.importance is None else round(one.importance, 4),
+                        "important": flag,
+                    }
+                    for name, (one, flag) in ((name, spoken[name]) for name in self._methods)
+                },
+            }
+            self._file.write(f"{self._separator}  {json.dumps(row, ensure_ascii=False)}")
+            self._separator = ",\n"
+
+    def finish(self, film: RecordingReport) -> None:
+        """Write what is known at the end only, and close."""
+        events = [event.to_json() for event in film.events]
+        tail = {
+            "duration_s": round(film.duration_s, 4),
+            "windows": film.windows,
+            "invalid": film.invalid,
+            "events": events,
+        }
+        text = json.dumps(tail, ensure_ascii=False, indent=1)
+        self._file.write(f"\n ],{text[1:]}\n")
+        self._file.close()
+
+    def close(self) -> None:
+        """Close without an end."""
+        self._file.close()

@@ -1,0 +1,233 @@
+"""A whole recording explained by several methods in one pass; memory does not grow with its length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stan_edge.model.contract import Contract, Method
+from stan_edge.person.anonymize import Privacy, anonymize
+from stan_edge.person.tracking import Tracker
+from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.pipeline import Pipeline, WindowOutcome
+from stan_edge.pipeline.predictor import PREDICTED, Explainer
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.pipeline.windows import Window
+from stan_edge.records import Event, WindowResult
+from stan_edge.reports.curve import Curve
+from stan_edge.reports.drawing import add_heat, scale_to
+from stan_edge.sources import Frame, Source
+from stan_edge.types import Image, Square
+
+KEY_FRAMES = 12
+KEY_FRAME_GAP_S = 0.5
+KEPT = 4 * KEY_FRAMES
+"""Of the candidates for key frames, so that close neighbours can give way at the end."""
+PICTURE_PX = 320
+MOST_EVENTS = 1000
+"""The last ones are kept; a recording that raises more is no use to read."""
+OnFinal = Callable[[Method, TimelineFrame, bool], None]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyFrame:
+    """One of the most important frames, with the heat of where the network looked."""
+
+    frame: TimelineFrame
+    picture: Image
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingReport:
+    """What a model says of a recording."""
+
+    duration_s: float
+    frames: int
+    curves: Mapping[Method, Curve]
+    """Importance by method, final values."""
+    labels: Curve
+    """The windows' labels over time: at the middle of each, its label and probability."""
+    events: tuple[Event, ...]
+    """Ended ones; by the first method."""
+    windows: int
+    invalid: int
+    key_frames: tuple[KeyFrame, ...]
+    """By the first method, in order of time."""
+
+
+def explain_recording(
+    source: Source,
+    contract: Contract,
+    explainers: Sequence[Explainer],
+    tracker: Tracker | None,
+    hop_s: float,
+    *,
+    target_class: str | None = None,
+    privacy: Privacy = "none",
+    on_frame: Callable[[Frame], None] | None = None,
+    on_final: OnFinal | None = None,
+) -> RecordingReport:
+    """Run a recording to its end by every explainer; the first one's events and key frames are kept. The caller closes
+    the source.
+
+    Args:
+        explainers: one for each method, at least one.
+        tracker: finds the person; None takes the whole frame.
+        target_class: the class that every window explains; None: its own label.
+        privacy: what the pictures of the film show of the person; the model sees everything.
+        on_frame: is called with every frame of the source.
+        on_final: is called with every frame of the timeline and whether it is important, once for each method.
+
+    Raises:
+        SourceError: the recording cannot be read.
+    """
+    streams = {
+        explainer.method: Pipeline(
+            source.name, contract, explainer.method, hop_s, tracker, live=False, target_class=target_class
+        )
+        for explainer in explainers
+    }
+    film = _Builder(contract, explainers[0].method, streams, privacy, on_final)
+    class_index = PREDICTED if target_class is None else contract.classes.index(target_class)
+    first = streams[explainers[0].method]
+
+    def explain(window: Window) -> None:
+        if window.reason is not None:
+            film.window(
+                window, None, {method: stream.conclude(window, None, 0.0) for method, stream in streams.items()}
+            )
+            return
+        pictures, square = first.network_input(window)
+        steps, heat = {}, None
+        for explainer in explainers:
+            explanation = explainer(pictures, class_index, window.number)
+            steps[explainer.method] = streams[explainer.method].conclude(window, explanation, 0.0)
+            heat = (explanation.map, square) if heat is None else heat
+        film.window(window, heat, steps)
+
+    while (frame := source.read()) is not None:
+        if on_frame is not None:
+            on_frame(frame)
+        film.frames += 1
+        for window in first.feed(frame)[1]:
+            explain(window)
+    for window in first.finish_windows():
+        explain(window)
+    return film.finish()
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A frame whose importance is not final yet."""
+
+    probability: float
+    """Of the window that gave the heat."""
+    picture: Image
+    scale: float
+    """Of the picture, over the source frame."""
+    heat: NDArray[np.float32]
+    square: Square
+    """Where in the source frame the heat lies."""
+
+
+class _Builder:
+    def __init__(
+        self,
+        contract: Contract,
+        method: Method,
+        streams: Mapping[Method, Pipeline],
+        privacy: Privacy,
+        on_final: OnFinal | None,
+    ) -> None:
+        self._contract, self._method, self._streams, self._on_final = contract, method, streams, on_final
+        self._privacy = privacy
+        self._curves = {name: Curve() for name in streams}
+        self._labels = Curve()
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._waiting: dict[int, _Waiting] = {}  # by frame index
+        self._best: list[KeyFrame] = []
+        self.frames = self._windows = self._invalid = 0
+        self._end_s = 0.0
+
+    def window(
+        self, window: Window, heat: tuple[NDArray[np.float32], Square] | None, steps: Mapping[Method, WindowOutcome]
+    ) -> None:
+        result = steps[self._method].result
+        self._windows += 1
+        self._invalid += not result.valid
+        self._end_s = window.t_end_s
+        middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
+        self._labels.add(middle, important=result.label in self._contract.alarms)
+        if heat is not None and result.probability is not None:
+            self._keep_pictures(window, result, *heat)
+        self._events.extend(event for event in steps[self._method].events if event.phase == "end")
+        for method, step in steps.items():
+            self._take(method, step.final)
+
+    def finish(self) -> RecordingReport:
+        for method, stream in self._streams.items():
+            final, events = stream.finish()
+            self._take(method, final)
+            if method == self._method:
+                self._events.extend(events)
+        return RecordingReport(
+            duration_s=self._end_s,
+            frames=self.frames,
+            curves=self._curves,
+            labels=self._labels,
+            events=tuple(self._events),
+            windows=self._windows,
+            invalid=self._invalid,
+            key_frames=_apart(self._best),
+        )
+
+    def _take(self, method: Method, final: Sequence[TimelineFrame]) -> None:
+        thresholds = self._contract.methods[method].thresholds
+        for frame in final:
+            important = frame.is_important(thresholds)
+            self._curves[method].add(frame, important=important)
+            if self._on_final is not None:
+                self._on_final(method, frame, important)
+            if method == self._method:
+                kept = self._waiting.pop(frame.index, None)
+                if important and kept is not None:
+                    strength = min(1.0, 2 * (frame.importance or 0.0))
+                    self._best.append(
+                        KeyFrame(frame, add_heat(kept.picture, kept.scale, kept.heat, kept.square, strength))
+                    )
+        if len(self._best) > KEPT:
+            self._best = sorted(self._best, key=_strength)[-KEPT:]
+
+    def _keep_pictures(self, window: Window, result: WindowResult, heat: NDArray[np.float32], square: Square) -> None:
+        """Each frame waits for its final importance, as seen by the window that was surest of its label."""
+        if result.label == self._contract.background or result.probability is None:
+            return
+        cell_px = self._contract.methods[self._method].cell_px
+        square = heated(square, heat.shape[-1], cell_px, self._contract.input.size_px)
+        for sample, cells in zip(window.samples, focus(heat), strict=True):
+            image, known = sample.frame.image, self._waiting.get(sample.frame.index)
+            if known is None or known.probability < result.probability:
+                if known is None:
+                    picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
+                else:
+                    picture = known.picture
+                scale = PICTURE_PX / image.shape[1]
+                self._waiting[sample.frame.index] = _Waiting(result.probability, picture, scale, cells, square)
+
+
+def _strength(key: KeyFrame) -> float:
+    return key.frame.importance or 0.0
+
+
+def _apart(candidates: Sequence[KeyFrame]) -> tuple[KeyFrame, ...]:
+    """The strongest that lie `KEY_FRAME_GAP_S` apart, in order of time."""
+    chosen: list[KeyFrame] = []
+    for key in sorted(candidates, key=_strength, reverse=True):
+        near = any(abs(key.frame.t_s - other.frame.t_s) < KEY_FRAME_GAP_S for other in chosen)
+        if len(chosen) < KEY_FRAMES and not near:
+            chosen.append(key)
+    return tuple(sorted(chosen, key=lambda key: key.frame.t_s))

@@ -1,0 +1,1 @@
+"""What must arrive: messages to other systems, kept until they have them."""

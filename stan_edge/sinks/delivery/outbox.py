@@ -1,0 +1,137 @@
+"""Messages that wait until the other side has them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import deque
+from pathlib import Path
+
+from stan_edge.errors import ConfigError
+from stan_edge.log import Say
+from stan_edge.sinks.delivery.message import Message
+
+LIMIT = 10_000
+"""About 15 MB: ten minutes without a receiver make at most 2,400 messages, four classes alarming all the time."""
+LARGEST_NUMBER = 1 << 62
+"""There must be numbers after it."""
+
+TABLE = "CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY, key TEXT, body BLOB, spare INTEGER)"
+
+
+class Outbox:
+    """A bounded queue. It is kept in memory, so that a full disk stops no alarm, and copied to a file when one is
+    given, so that a restart loses none.
+
+    When it is full the oldest update goes, or else the oldest message, but never the first: that one may be on its way.
+
+    Args:
+        path: an SQLite file, used by nobody else; what it holds from before comes first.
+        say: is told when the file cannot be used.
+
+    Raises:
+        ConfigError: the file cannot be opened, or another process uses it.
+    """
+
+    def __init__(self, path: Path | None, say: Say, limit: int = LIMIT) -> None:
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._limit = limit
+        self._say = say
+        self._path = path
+        self._writable = True
+        self.lost = 0
+        """Messages thrown away because there was no room."""
+        self._file = None if path is None else _open(path, say)
+        if self._file is not None:
+            rows = self._file.execute("SELECT number, key, body, spare FROM outbox ORDER BY number").fetchall()
+            self._waiting.extend((number, Message(key, body, bool(spare))) for number, key, body, spare in rows)
+        self._number = self._waiting[-1][0] if self._waiting else 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what waits is still there after a restart."""
+        return self._file is not None and self._writable
+
+    def put(self, message: Message) -> None:
+        """Add a message at the end."""
+        self._number += 1
+        self._waiting.append((self._number, message))
+        row = (self._number, message.key, message.body, message.spare)
+        self._write("INSERT INTO outbox VALUES (?, ?, ?, ?)", row)
+        if len(self._waiting) > self._limit:
+            place = next((i for i, (_, other) in enumerate(self._waiting) if i > 0 and other.spare), 1)
+            number = self._waiting[place][0]
+            del self._waiting[place]
+            self.lost += 1
+            self._write("DELETE FROM outbox WHERE number = ?", (number,))
+
+    def first(self) -> Message | None:
+        """The oldest message; it stays until `remove_first`."""
+        return self._waiting[0][1] if self._waiting else None
+
+    def remove_first(self) -> None:
+        """The other side has it."""
+        number, _ = self._waiting.popleft()
+        self._write("DELETE FROM outbox WHERE number = ?", (number,))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, statement: str, values: tuple[int | str | bytes, ...]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.execute(statement, values)
+        except sqlite3.Error as error:
+            if self._writable:
+                self._say(f"{self._path}: cannot be written ({error}); messages wait in memory only, make room.")
+            self._writable = False
+        else:
+            self._writable = True
+
+
+def _open(path: Path, say: Say) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it says what befell a person
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            aside = path.with_name(path.name + ".damaged")
+            path.replace(aside)
+            say(f"{path}: is damaged ({error}); it was moved to {aside.name} and a new one begun.")
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            return _connect(path)
+    except (OSError, sqlite3.Error) as error:
+        problem = "is used by another stan-edge" if "locked" in str(error) else f"cannot be opened ({error})"
+        raise ConfigError(f"--outbox {path.parent}: {path.name} {problem}; give another folder.") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # made here, used by the thread that sends; EXCLUSIVE holds the lock until `close`
+    file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = FULL")  # a few messages a second at most: each one survives a power cut
+        file.execute("BEGIN IMMEDIATE")
+        file.execute(TABLE)
+        file.execute("COMMIT")
+        for number, key, body, _ in file.execute("SELECT number, key, body, spare FROM outbox"):
+            known = isinstance(number, int) and isinstance(key, str) and isinstance(body, bytes)
+            if not (known and number < LARGEST_NUMBER):
+                raise sqlite3.DatabaseError(f"row {number} is no message")
+        (found,) = file.execute("PRAGMA quick_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,209 @@
+"""Webhook: every phase of every event is POSTed as JSON, signed, until the receiver has taken it.
+
+Headers and signature are those of https://www.standardwebhooks.com: any of its libraries verifies a request, and so
+does
+
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
+    hmac.compare_digest(expected, headers["webhook-signature"])    # and the timestamp is not older than 5 minutes
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import random
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from importlib.metadata import version
+from urllib.parse import quote, unquote, urlsplit
+
+from stan_edge.errors import ConfigError
+from stan_edge.log import Say, say
+from stan_edge.records import Event, Record
+from stan_edge.sinks.delivery.events import EventDelivery
+from stan_edge.sinks.delivery.message import Message
+from stan_edge.sinks.delivery.outbox import Outbox
+
+TIMEOUT_S = 5.0
+ANSWER_S = 15.0
+"""The whole answer must be there within this: one that comes letter by letter, or never gets beyond `100 Continue`,
+would hold up the messages behind it for ever."""
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+REFUSED = (400, 409, 413, 415, 422)
+"""Answers that no repetition will change. All others but 2xx are tried again: a receiver can be repaired."""
+SECRET_PREFIX = "whsec_"
+
+
+@dataclass(frozen=True)
+class WebhookTarget:
+    """Where to POST; prints without path, query and secret, because they let anybody in."""
+
+    host: str
+    port: int | None
+    tls: bool
+    target: str = field(repr=False)
+    """Path and query."""
+    authorization: str | None = field(repr=False)
+    secret: bytes | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str, secret: str | None = None) -> WebhookTarget:
+        """Read `https://host/path`; a user and password in it become basic authentication.
+
+        Args:
+            secret: signs the requests; `whsec_` and base64, or any text.
+
+        Raises:
+            ConfigError: it is no such address or secret; the sentence repeats neither.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+            user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+            target = quote(parts.path or "/", safe="/%:=&~+!$,;'@()*[]") + (
+                "?" + quote(parts.query, safe="/%:=&~+!$,;'@()*[]?") if parts.query else ""
+            )
+        except ValueError:
+            raise ConfigError("--webhook: this is no address; write it like https://host:8443/path.") from None
+        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0:
+            raise ConfigError("--webhook: this is no address; write it like https://host:8443/path.")
+        basic = None if user == b":" else f"Basic {base64.b64encode(user).decode()}"
+        return cls(host, port, parts.scheme == "https", target, basic, None if secret is None else _key(secret))
+
+    def headers(self, message: Message, now_s: float) -> dict[str, str]:
+        """Of the request that brings this message at this time (seconds since 1970)."""
+        timestamp = str(int(now_s))
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"stan-edge/{version('stan-edge')}",
+            "webhook-id": message.key,
+            "webhook-timestamp": timestamp,
+        }
+        if self.authorization is not None:
+            headers["Authorization"] = self.authorization
+        if self.secret is not None:
+            signed = f"{message.key}.{timestamp}.".encode() + message.body
+            digest = hmac.new(self.secret, signed, hashlib.sha256).digest()
+            headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        return headers
+
+
+class Webhook(EventDelivery):
+    """POSTs one message after the other; waits, jittered and longer each time, while the receiver does not take it.
+
+    Args:
+        outbox: where events wait.
+    """
+
+    def __init__(self, hook: WebhookTarget, outbox: Outbox, *, say: Say = say) -> None:
+        self._hook = hook
+        self._tls = ssl.create_default_context() if hook.tls else None
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._refused = 0
+        super().__init__("webhook", outbox, say)
+
+    @property
+    def lost(self) -> int:
+        return super().lost + self._refused
+
+    def record(self, record: Record) -> None:
+        if isinstance(record, Event):
+            super().record(record)
+
+    def take(self, record: Record, at: str) -> None:
+        if isinstance(record, Event):
+            self.keep(record, at)
+
+    def work(self) -> float | None:
+        message = self._outbox.first()
+        if message is None:
+            return None
+        early_s = self._not_before_s - time.monotonic()
+        if early_s > 0:
+            return early_s
+        try:
+            status, asked_s = self._post(message)
+        except (OSError, HTTPException) as error:
+            return self._failed(str(error) or type(error).__name__, None)
+        if status in REFUSED:
+            self._refused += 1
+            self.complain(f"{self._hook.host} refuses a message for good (HTTP {status}); it is lost.")
+        elif not 200 <= status < 300:
+            return self._failed(f"HTTP {status}", asked_s)
+        else:
+            self.delivered += 1
+        if self._failures:
+            self._say(f"webhook: {self._hook.host} answers again, {len(self._outbox) - 1} more messages go out.")
+        self._failures = 0
+        self._outbox.remove_first()
+        return 0.0
+
+    def idle(self) -> bool:
+        return not self._outbox or self._failures > 0
+
+    def _post(self, message: Message) -> tuple[int, float | None]:
+        """Status of the answer, and for how many seconds it asks us to stay away."""
+        hook = self._hook
+        connection = (
+            HTTPSConnection(hook.host, hook.port, timeout=TIMEOUT_S, context=self._tls)
+            if hook.tls
+            else HTTPConnection(hook.host, hook.port, timeout=TIMEOUT_S)
+        )
+        with closing(connection):
+            connection.connect()
+            with _at_most(ANSWER_S, connection.sock):
+                connection.request("POST", hook.target, message.body, hook.headers(message, time.time()))
+                answer = connection.getresponse()
+            wait = answer.headers.get("Retry-After", "")
+            return answer.status, float(wait) if re.fullmatch(r"\d{1,9}", wait) else None
+
+    def _failed(self, why: str, asked_s: float | None) -> float:
+        if self._failures == 0:
+            self._say(f"webhook: {self._hook.host} does not take messages ({why}); they wait, it is tried again.")
+        backoff_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
+        wait_s = backoff_s if asked_s is None else min(max(asked_s, backoff_s), LONGEST_RETRY_S)
+        self._failures += 1
+        self._not_before_s = time.monotonic() + wait_s
+        return wait_s
+
+
+@contextmanager
+def _at_most(limit_s: float, connected: socket.socket) -> Iterator[None]:
+    """Hang up when it takes longer."""
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+    deadline = threading.Timer(limit_s, hang_up)
+    deadline.daemon = True
+    deadline.start()
+    try:
+        yield
+    finally:
+        deadline.cancel()
+
+
+def _key(secret: str) -> bytes:
+    try:
+        if secret.startswith(SECRET_PREFIX):
+            key = base64.b64decode(secret.removeprefix(SECRET_PREFIX) + "==", validate=False)
+        else:
+            key = secret.encode()
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key:
+        raise ConfigError("--webhook: the secret is empty or not base64 after whsec_; give another one.")
+    return key

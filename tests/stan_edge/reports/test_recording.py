@@ -1,0 +1,211 @@
+"""A recording explained in one pass: the numbers of `run`, by several methods at once, in little memory."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import tracemalloc
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import stan_edge
+from stan_edge.backends.base import Backend
+from stan_edge.errors import ConfigError
+from stan_edge.live.runtime import Runtime
+from stan_edge.model.bundle import Bundle
+from stan_edge.model.contract import Method
+from stan_edge.pipeline.predictor import Explainer
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.reports.charts import draw_report
+from stan_edge.reports.drawing import png
+from stan_edge.reports.html import html_report
+from stan_edge.reports.json import JsonReport
+from stan_edge.reports.recording import KEY_FRAME_GAP_S, RecordingReport, explain_recording
+from stan_edge.sources import Gap, ScriptedSource, Show
+from tests.conftest import Kept
+
+METHODS: tuple[Method, ...] = ("gradcam", "vanilla", "streaming", "staa-grad")
+HOP_S = 0.2
+
+
+@pytest.fixture(scope="module")
+def explainers(tiny_bundle: Bundle, backend: Backend) -> list[Explainer]:
+    return [Explainer(tiny_bundle, backend, method) for method in METHODS]
+
+
+@pytest.fixture(scope="module")
+def scene(noisy: Callable[..., np.ndarray]) -> Callable[[], ScriptedSource]:
+    """Dark, light from 3 to 6 s, dark, nothing for 1 s, dark."""
+    steps = [Show(list(noisy(30, 60)), 10), Show(list(noisy(30, 190)), 10), Show(list(noisy(25, 60, 1)), 10)]
+    steps += [Gap(1.0), Show(list(noisy(25, 60, 2)), 10)]
+    return lambda: ScriptedSource(steps, live=False, name="room")
+
+
+@pytest.fixture(scope="module")
+def film(tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource]) -> RecordingReport:
+    return explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S)
+
+
+def test_every_method_has_the_timeline_and_the_first_the_events_of_a_run(
+    tiny_bundle: Bundle, backend: Backend, explainers: list[Explainer], scene: Callable[[], ScriptedSource]
+) -> None:
+    final: dict[str, list[TimelineFrame]] = {method: [] for method in METHODS}
+    film = explain_recording(
+        scene(),
+        tiny_bundle.contract,
+        explainers,
+        None,
+        HOP_S,
+        on_final=lambda method, frame, _important: final[method].append(frame),
+    )
+    for explainer in explainers:
+        kept = Kept()
+        end = Runtime(tiny_bundle, backend, explainer, [kept], hop_s=HOP_S).run(scene(), None)
+        assert final[explainer.method] == kept.frames
+        assert [(p.t_s, p.importance) for p in film.curves[explainer.method]] == [
+            (frame.t_s, frame.importance) for frame in kept.frames
+        ]
+        if explainer.method == METHODS[0]:
+            assert film.events == tuple(kept.events)
+            assert (film.windows, film.invalid) == (end.windows.due, end.windows.invalid)
+            assert (film.frames, film.invalid > 0) == (end.frames, True)
+
+
+def test_key_frames_are_important_apart_and_in_order(film: RecordingReport, tiny_bundle: Bundle) -> None:
+    thresholds = tiny_bundle.contract.methods[METHODS[0]].thresholds
+    assert film.key_frames
+    times_s = [key.frame.t_s for key in film.key_frames]
+    assert all(later - sooner >= KEY_FRAME_GAP_S for sooner, later in itertools.pairwise(times_s))
+    for key in film.key_frames:
+        assert key.frame.is_important(thresholds)
+        assert key.picture.shape[1:] == (320, 3)
+        if 3.2 <= key.frame.t_s <= 5.8:
+            assert key.picture.mean() > 120  # the frame itself, not one from the dark
+
+
+def test_another_class_is_explained_everywhere(
+    tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource]
+) -> None:
+    asked = explain_recording(scene(), tiny_bundle.contract, explainers[:1], None, HOP_S, target_class="headache")
+    assert {point.label for point in asked.curves["gradcam"]} <= {None, "headache"}
+
+
+def test_the_picture_shows_a_curve_for_each_method_and_the_key_frames(
+    film: RecordingReport, tiny_bundle: Bundle
+) -> None:
+    picture = draw_report(film, tiny_bundle.contract)
+    read = cv2.imdecode(np.frombuffer(png(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert read.shape == picture.shape
+    red = (picture == (235, 64, 52)).all(-1)
+    assert red.any()
+    lit = red.nonzero()[1].mean() / picture.shape[1] * film.duration_s
+    assert 2.0 < lit < 7.0  # where the light is on, within the reach of a window
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs)["src"] or "")
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_beside_it_and_escapes_names(film: RecordingReport, tiny_bundle: Bundle) -> None:
+    page = html_report(film, tiny_bundle.contract, "<b>room & co", "sha256:00", None)
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert len(tags.images) == 1 + len(film.key_frames)
+    assert all(source.startswith("data:image/png;base64,") for source in tags.images)
+    assert not re.search(r"(?:src|href)=\"(?!data:)", page)
+    assert "<b>room" not in page
+    assert "&lt;b&gt;room &amp; co" in page
+    assert f"{film.invalid} of them not valid" in page
+
+
+def test_the_table_holds_every_frame_of_every_method(
+    tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource], tmp_path: Path
+) -> None:
+    table = JsonReport(tmp_path / "film.json", tiny_bundle, "room", None, METHODS)
+    film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
+    table.finish(film)
+    whole: dict[str, Any] = json.loads((tmp_path / "film.json").read_text())
+    curves = {method: list(film.curves[method]) for method in METHODS}
+    assert len(whole["frames"]) == len({frame["index"] for frame in whole["frames"]})
+    for row in whole["frames"]:
+        for method in METHODS:
+            (point,) = [one for one in curves[method] if one.t_s == pytest.approx(row["t_s"], abs=1e-4)][:1]
+            said = row["methods"][method]
+            assert said["important"] == point.important
+            assert said["importance"] == (
+                None if point.importance is None else pytest.approx(point.importance, abs=1e-4)
+            )
+    assert [event["label"] for event in whole["events"]] == [event.label for event in film.events]
+    assert whole["thresholds"]["gradcam"] == tiny_bundle.contract.methods["gradcam"].thresholds
+
+
+def test_memory_does_not_grow_with_the_length(
+    tiny_bundle: Bundle, explainers: list[Explainer], noisy: Callable[..., np.ndarray]
+) -> None:
+    def peak_mb(repeats: int) -> float:
+        pictures = [*noisy(20, 60), *noisy(20, 190)]
+        source = ScriptedSource([Show(pictures * repeats, 10)], live=False)
+        tracemalloc.start()
+        explain_recording(source, tiny_bundle.contract, explainers[:1], None, 1.0)
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        return peak
+
+    short, long = peak_mb(4), peak_mb(16)
+    assert long < 1.2 * short + 1
+
+
+def test_five_lines_of_a_program_explain_its_pictures(
+    tiny_bundle: Bundle, film: RecordingReport, noisy: Callable[..., np.ndarray]
+) -> None:
+    frames = (picture for level in (60, 190, 60) for picture in noisy(30, level))  # made one by one
+    found = stan_edge.explain(
+        frames, fps=10, methods=("gradcam", "vanilla"), model=tiny_bundle.folder, person=False, backend="onnxruntime"
+    )
+    assert [event.label for event in found.events] == ["falling"]
+    assert list(found.curves) == ["gradcam", "vanilla"]
+    before_the_gap = [point for point in film.curves["gradcam"] if point.t_s < 4.0]  # no window with other pictures
+    assert list(found.curves["gradcam"])[: len(before_the_gap)] == before_the_gap
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"fps": 0.0}, "a rate above 0"),
+        ({"methods": ()}, "at least one method"),
+        ({"methods": ("shap",)}, "Method shap"),
+        ({"explain_class": "background"}, "'background' is not one of falling, headache"),
+        ({"frames": [np.zeros((4, 4), np.uint8)]}, "Picture 0 is uint8 of shape"),
+        ({"frames": [np.zeros((4, 4, 3), np.float32)]}, "Picture 0 is float32"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(tiny_bundle: Bundle, change: dict[str, Any], says: str) -> None:
+    good: dict[str, Any] = {
+        "frames": [np.zeros((48, 64, 3), np.uint8)] * 3,
+        "fps": 10.0,
+        "model": tiny_bundle.folder,
+        "person": False,
+        "backend": "onnxruntime",
+    }
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        stan_edge.explain(**(good | change))
