@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_edge.cli import main
+from stan_edge.cli.app import main
 
 COMMAND = str(Path(sys.executable).with_name("stan-edge"))
 GUARD = str(Path(__file__).with_name("no_network.py"))

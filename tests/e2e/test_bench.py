@@ -8,7 +8,7 @@ import sys
 import cv2
 import pytest
 
-from stan_edge.cli import main
+from stan_edge.cli.app import main
 from tests.e2e.conftest import check_refusal
 
 

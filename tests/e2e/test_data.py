@@ -124,4 +124,4 @@ def test_preview_of_a_clip_that_has_gone(
 def test_help_loads_nothing_heavy():
     heavy = {*HEAVY, "stan_train"} - {"pydantic"}  # typer itself needs it for a verb's help
     for verb in ("scan", "preview"):
-        assert not loaded_by(f"from stan_edge.cli import app; app(['data', '{verb}', '--help'])") & heavy
+        assert not loaded_by(f"from stan_edge.cli.app import app; app(['data', '{verb}', '--help'])") & heavy

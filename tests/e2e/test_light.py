@@ -20,13 +20,13 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_import_and_help_load_nothing_heavy():
-    for code in ("import stan_edge", "from stan_edge.cli import app; app(['--help'])", "import stan_edge.sources"):
+    for code in ("import stan_edge", "from stan_edge.cli.app import app; app(['--help'])", "import stan_edge.sources"):
         assert not loaded_by(code) & set(HEAVY)
 
 
 def test_the_whole_runtime_never_loads_torch(tmp_path):
     clip = write_video(tmp_path / "short.mkv", [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(25)])
-    loaded = loaded_by(f"from stan_edge.cli import app; app(['run', {str(clip)!r}, '--json'])")
+    loaded = loaded_by(f"from stan_edge.cli.app import app; app(['run', {str(clip)!r}, '--json'])")
     assert {"cv2", "mediapipe"} <= loaded
     assert "torch" not in loaded
 

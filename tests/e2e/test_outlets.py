@@ -226,7 +226,7 @@ def test_an_extra_that_is_missing_is_named(module, args):
         "find = importlib.util.find_spec\n"
         f"importlib.util.find_spec = lambda name, *a: None if name == {module!r} else find(name, *a)\n"
         f"sys.argv = ['stan-edge', 'run', '--demo', *{args!r}]\n"
-        "from stan_edge.cli import main\n"
+        "from stan_edge.cli.app import main\n"
         "main()\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)

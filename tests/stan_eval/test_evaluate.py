@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stan_edge.backends.base import Backend
-from stan_edge.cli import app
+from stan_edge.cli.app import app
 from stan_edge.errors import ConfigError
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -149,7 +149,7 @@ def test_the_command_needs_no_torch(clips: list[Clip], tiny_bundle: Bundle, tmp_
     manifest, out = tmp_path / "clips.csv", tmp_path / "out"
     write_manifest(manifest, clips[:1])
     code = (
-        "import sys; from stan_edge.cli import app\n"
+        "import sys; from stan_edge.cli.app import app\n"
         "app(standalone_mode=False)\n"
         "sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stan_edge.cli import app
+from stan_edge.cli.app import app
 from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import Contract
