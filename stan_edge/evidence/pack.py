@@ -21,7 +21,7 @@ from stan_edge.files import file_digest
 from stan_edge.model.bundle import CONTRACT, DIGESTS, write_digests
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy
-from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.heat import covered_square, focus
 from stan_edge.records import time_of_day, to_line
 from stan_edge.reports.drawing import add_heat, jpeg
 
@@ -120,7 +120,7 @@ def _write_pictures(
         if seen is not None and seen.look is not None:
             size_px, cell_px = contract.input.size_px, contract.methods[seen.result.method or method].cell_px
             heat = focus(seen.look.map)[k]
-            square = heated(seen.look.square, heat.shape[-1], cell_px, size_px)
+            square = covered_square(seen.look.square, heat.shape[-1], cell_px, size_px)
             picture = add_heat(shot.picture(), shot.scale, heat, square, 1.0)
             (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 

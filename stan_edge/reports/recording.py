@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
 from stan_edge.person.tracking import Tracker
-from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.heat import SurestHeat
 from stan_edge.pipeline.pipeline import Pipeline, WindowOutcome
 from stan_edge.pipeline.predictor import PREDICTED, Explainer
 from stan_edge.pipeline.timeline import TimelineFrame
@@ -124,14 +124,9 @@ def explain_recording(
 class _Waiting:
     """A frame whose importance is not final yet."""
 
-    probability: float
-    """Of the window that gave the heat."""
     picture: Image
     scale: float
     """Of the picture, over the source frame."""
-    heat: NDArray[np.float32]
-    square: Square
-    """Where in the source frame the heat lies."""
 
 
 class _Builder:
@@ -149,6 +144,7 @@ class _Builder:
         self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._waiting: dict[int, _Waiting] = {}  # by frame index
+        self._heat = SurestHeat(contract)
         self._best: list[KeyFrame] = []
         self.frames = self._windows = self._invalid = 0
         self._end_s = 0.0
@@ -162,7 +158,7 @@ class _Builder:
         self._end_s = window.t_end_s
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
         self._labels.add(middle, important=result.label in self._contract.alarms)
-        if heat is not None and result.probability is not None:
+        if heat is not None:
             self._keep_pictures(window, result, *heat)
         self._events.extend(event for event in steps[self._method].events if event.phase == "end")
         for method, step in steps.items():
@@ -193,30 +189,25 @@ class _Builder:
             if self._on_final is not None:
                 self._on_final(method, frame, important)
             if method == self._method:
-                kept = self._waiting.pop(frame.index, None)
-                if important and kept is not None:
+                kept, heat = self._waiting.pop(frame.index, None), self._heat.pop(frame.index)
+                if important and kept is not None and heat is not None:
                     strength = min(1.0, 2 * (frame.importance or 0.0))
                     self._best.append(
-                        KeyFrame(frame, add_heat(kept.picture, kept.scale, kept.heat, kept.square, strength))
+                        KeyFrame(frame, add_heat(kept.picture, kept.scale, heat.cells, heat.square, strength))
                     )
         if len(self._best) > KEPT:
             self._best = sorted(self._best, key=_strength)[-KEPT:]
 
-    def _keep_pictures(self, window: Window, result: WindowResult, heat: NDArray[np.float32], square: Square) -> None:
-        """Each frame waits for its final importance, as seen by the window that was surest of its label."""
-        if result.label == self._contract.background or result.probability is None:
-            return
-        cell_px = self._contract.methods[self._method].cell_px
-        square = heated(square, heat.shape[-1], cell_px, self._contract.input.size_px)
-        for sample, cells in zip(window.samples, focus(heat), strict=True):
-            image, known = sample.frame.image, self._waiting.get(sample.frame.index)
-            if known is None or known.probability < result.probability:
-                if known is None:
-                    picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
-                else:
-                    picture = known.picture
-                scale = PICTURE_PX / image.shape[1]
-                self._waiting[sample.frame.index] = _Waiting(result.probability, picture, scale, cells, square)
+    def _keep_pictures(
+        self, window: Window, result: WindowResult, raw_map: NDArray[np.float32], square: Square
+    ) -> None:
+        """Each frame with heat waits for its final importance."""
+        self._heat.add(result, raw_map, square)
+        for sample in window.samples:
+            index, image = sample.frame.index, sample.frame.image
+            if index not in self._waiting and self._heat.get(index) is not None:
+                picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
+                self._waiting[index] = _Waiting(picture, PICTURE_PX / image.shape[1])
 
 
 def _strength(key: KeyFrame) -> float:

@@ -14,7 +14,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.files import check_output
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
-from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.heat import covered_square, focus
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
@@ -56,7 +56,7 @@ class Annotator:
         if result.label == self._contract.background or result.probability is None:
             return
         method = self._method if result.method is None else self._contract.methods[result.method]
-        square = heated(square, explanation.map.shape[-1], method.cell_px, self._contract.input.size_px)
+        square = covered_square(square, explanation.map.shape[-1], method.cell_px, self._contract.input.size_px)
         for sample, heat in zip(window.samples, focus(explanation.map), strict=True):
             known = self._heats.get(sample.frame.index)
             if known is None or known.probability < result.probability:
