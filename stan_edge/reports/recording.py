@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
-from stan_edge.person.tracking import Tracker
+from stan_edge.person.tracking import Region, Tracker
 from stan_edge.pipeline.heat import SurestHeat
-from stan_edge.pipeline.pipeline import Pipeline, WindowOutcome
-from stan_edge.pipeline.predictor import PREDICTED, Explainer
+from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
+from stan_edge.pipeline.offline import windows_of
+from stan_edge.pipeline.predictor import Explainer, class_index_of
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, WindowResult
@@ -85,39 +87,27 @@ def explain_recording(
     Raises:
         SourceError: the recording cannot be read.
     """
-    streams = {
-        explainer.method: Pipeline(
-            source.name, contract, explainer.method, hop_s, tracker, live=False, target_class=target_class
-        )
+    inputs = InputStream(contract.input, hop_s, tracker, live=False)
+    interpreters = {
+        explainer.method: Interpreter(source.name, contract, explainer.method, hop_s, target_class)
         for explainer in explainers
     }
-    film = _Builder(contract, explainers[0].method, streams, privacy, on_final)
-    class_index = PREDICTED if target_class is None else contract.classes.index(target_class)
-    first = streams[explainers[0].method]
+    report = _Builder(contract, explainers[0].method, interpreters, privacy, on_final)
+    class_index = class_index_of(contract, target_class)
 
-    def explain(window: Window) -> None:
-        if window.reason is not None:
-            film.window(
-                window, None, {method: stream.conclude(window, None, 0.0) for method, stream in streams.items()}
-            )
-            return
-        pictures, square = first.network_input(window)
-        steps, heat = {}, None
-        for explainer in explainers:
-            explanation = explainer(pictures, class_index, window.number)
-            steps[explainer.method] = streams[explainer.method].conclude(window, explanation, 0.0)
-            heat = (explanation.map, square) if heat is None else heat
-        film.window(window, heat, steps)
-
-    while (frame := source.read()) is not None:
+    def count(frame: Frame, _region: Region) -> None:
+        report.frames += 1
         if on_frame is not None:
             on_frame(frame)
-        film.frames += 1
-        for window in first.feed(frame)[1]:
-            explain(window)
-    for window in first.finish_windows():
-        explain(window)
-    return film.finish()
+
+    for window, shown in windows_of(source, inputs, count):
+        outcomes = {}
+        for explainer in explainers:
+            explanation = explainer(shown.pictures, class_index, window.number) if shown else None
+            square = shown.square if shown else None
+            outcomes[explainer.method] = interpreters[explainer.method].conclude(window, explanation, square=square)
+        report.window(window, outcomes)
+    return report.finish()
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +124,14 @@ class _Builder:
         self,
         contract: Contract,
         method: Method,
-        streams: Mapping[Method, Pipeline],
+        interpreters: Mapping[Method, Interpreter],
         privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
-        self._contract, self._method, self._streams, self._on_final = contract, method, streams, on_final
+        self._contract, self._method, self._on_final = contract, method, on_final
+        self._interpreters = interpreters
         self._privacy = privacy
-        self._curves = {name: Curve() for name in streams}
+        self._curves = {name: Curve() for name in interpreters}
         self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._waiting: dict[int, _Waiting] = {}  # by frame index
@@ -149,24 +140,23 @@ class _Builder:
         self.frames = self._windows = self._invalid = 0
         self._end_s = 0.0
 
-    def window(
-        self, window: Window, heat: tuple[NDArray[np.float32], Square] | None, steps: Mapping[Method, WindowOutcome]
-    ) -> None:
-        result = steps[self._method].result
+    def window(self, window: Window, outcomes: Mapping[Method, WindowOutcome]) -> None:
+        first = outcomes[self._method]
+        result = first.result
         self._windows += 1
         self._invalid += not result.valid
         self._end_s = window.t_end_s
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
         self._labels.add(middle, important=result.label in self._contract.alarms)
-        if heat is not None:
-            self._keep_pictures(window, result, *heat)
-        self._events.extend(event for event in steps[self._method].events if event.phase == "end")
-        for method, step in steps.items():
-            self._take(method, step.final)
+        if first.explanation is not None and first.square is not None:
+            self._keep_pictures(window, result, first.explanation.map, first.square)
+        self._events.extend(event for event in first.events if event.phase == "end")
+        for method, outcome in outcomes.items():
+            self._take(method, outcome.final)
 
     def finish(self) -> RecordingReport:
-        for method, stream in self._streams.items():
-            final, events = stream.finish()
+        for method, interpreter in self._interpreters.items():
+            final, events = interpreter.finish()
             self._take(method, final)
             if method == self._method:
                 self._events.extend(events)

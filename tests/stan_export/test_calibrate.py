@@ -34,7 +34,7 @@ class Brightness:
         scores = frames.astype(np.float32).mean(axis=(1, 2, 3))
         logits = np.zeros(5, np.float32)
         logits[class_index] = 50.0  # sure of itself: the background gate is open or shut
-        return Explanation(logits, scores, scores[:, None, None])
+        return Explanation(logits, scores, scores[:, None, None], self.method)
 
 
 def windows_of(levels: np.ndarray, labels: list[int], important: np.ndarray) -> CalibrationWindows:

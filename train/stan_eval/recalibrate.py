@@ -17,7 +17,8 @@ from stan_edge.errors import ConfigError, SourceError
 from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import Contract, Method
 from stan_edge.parity import require_parity
-from stan_edge.pipeline.predictor import Explainer
+from stan_edge.pipeline.predictor import Explainer, Explanation
+from stan_edge.pipeline.windows import Window
 from stan_eval.calibration_report import print_report
 from stan_eval.decide import Recordings, calibrated_contract, decide
 from stan_eval.replay import replay
@@ -99,7 +100,7 @@ def record(
         for number, clip in enumerate(clips):
             keep_still = _EveryNth(_step(clip, bundle.contract, len(clips)), explainers, still)
             try:
-                done.append(replay(clip, explainers, bundle.contract, observe=keep_still))
+                done.append(replay(clip, explainers, bundle.contract, on_window=keep_still))
             except (SourceError, ConfigError) as error:
                 console.print(f"left out: {clip.path}: {error}", style="yellow", markup=False, highlight=False)
             on_clip(number + 1, len(clips))
@@ -109,7 +110,7 @@ def record(
 
 
 class _EveryNth:
-    """Takes the response to stillness from every n-th window that it is shown."""
+    """Takes the response to stillness from every n-th valid window."""
 
     def __init__(
         self, step: int, explainers: Sequence[Explainer], still: dict[Method, list[NDArray[np.float32]]]
@@ -117,7 +118,9 @@ class _EveryNth:
         self._step, self._explainers, self._still = step, explainers, still
         self._seen = 0
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> None:
+    def __call__(self, _window: Window, pictures: NDArray[np.uint8] | None, _explanation: Explanation | None) -> None:
+        if pictures is None:
+            return
         if self._seen % self._step == 0:
             for explainer in self._explainers:
                 self._still[explainer.method].append(still_scores(explainer, pictures))

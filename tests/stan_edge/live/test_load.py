@@ -32,7 +32,7 @@ def rungs(cheap_s: Callable[[float], float], labels_s: Callable[[float], float])
         cheap, labels = Slow(Quick(CHEAP), clock, cheap_s), Labels(clock, labels_s)
         return [
             ServiceLevel("full", explainer),
-            ServiceLevel("fewer_looks", explainer, detection_hz=REDUCED_DETECTION_HZ),
+            ServiceLevel("fewer_looks", explainer, detection_hz=REDUCED_DETECTION_HZ, needs_tracker=True),
             ServiceLevel("cheap", cheap, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("alternate", cheap, labels, explain_every=2, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("labels", None, labels, detection_hz=REDUCED_DETECTION_HZ),

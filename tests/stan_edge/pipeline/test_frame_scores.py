@@ -20,7 +20,7 @@ from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.model.contract import METHODS, Method
 from stan_edge.pipeline.attribution import correct
-from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 from stan_edge.records import Record, WindowResult
 from stan_edge.sources import Frame, ScriptedSource, Show
@@ -96,9 +96,9 @@ def watch(scene: Scene, method: Method, hop_s: float = 2.0, target_class: str | 
 
 def window(scene: Scene) -> np.ndarray:
     """What the network is shown of the first 20 frames."""
-    stream = Pipeline("room", BUNDLE.contract, "vanilla", 2.0, KnownRegions(scene.boxes_px), live=False)
-    due = [w for k, picture in enumerate(scene.pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
-    return stream.network_input(due[0])[0][0]
+    inputs = InputStream(BUNDLE.contract.input, 2.0, KnownRegions(scene.boxes_px), live=False)
+    due = [w for k, picture in enumerate(scene.pictures) for w in inputs.take(Frame(k, k / 10, picture))[1]]
+    return inputs.network_input(due[0]).pictures[0]
 
 
 def raw_and_corrected(shown: np.ndarray, method: Method, explained: int = FALLING) -> tuple[np.ndarray, np.ndarray]:
