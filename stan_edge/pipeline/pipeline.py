@@ -24,6 +24,7 @@ from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, WindowCounts
 from stan_edge.sources import Frame
 from stan_edge.sources.frame import Segment
+from stan_edge.sources.pictures import checked_picture
 from stan_edge.types import Image
 
 Predict: TypeAlias = Callable[[NDArray[np.uint8]], Prediction]
@@ -189,17 +190,3 @@ class Pipeline:
 
     def _explained(self, window: Window) -> WindowOutcome:
         return self.process(window, lambda pictures: self._explainer(pictures, self.class_index, window.number))
-
-
-def checked_picture(image: Image, number: int) -> Image:
-    """A copy of a picture that a program gave.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    picture = np.array(image)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ConfigError(
-            f"Picture {number} is {picture.dtype} of shape {picture.shape}; give uint8 [height, width, 3], RGB."
-        )
-    return picture

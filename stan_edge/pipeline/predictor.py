@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends.base import Backend, Batching, BuiltGraph, engine_name
+from stan_edge.backends.base import Backend, Batching, BuiltGraph, Graph, engine_name
 from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import Bundle
-from stan_edge.model.contract import Contract, Method
+from stan_edge.model.contract import Contract, InputSpec, Method
 from stan_edge.pipeline.smoothgrad import StreamNoise, noise
 
 PREDICTED = -1
@@ -47,10 +46,9 @@ class Predictor(ABC, Generic[P_co]):
     batch_size: int
     """Windows that one run of the graph takes at most."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, graph: Path) -> None:
-        self._graph = backend.load(graph)
-        self.batch_size = self._graph.most_windows if isinstance(self._graph, Batching) else 1
-        spec = bundle.contract.input
+    def __init__(self, graph: Graph, spec: InputSpec) -> None:
+        self._graph = graph
+        self.batch_size = graph.most_windows if isinstance(graph, Batching) else 1
         self._run(np.zeros((1, spec.frames, spec.size_px, spec.size_px, 3), np.uint8), (PREDICTED,), 0)
 
     @abstractmethod
@@ -109,10 +107,11 @@ class Explainer(Predictor[Explanation]):
             same = noise(bundle.contract.input, spec.samples)
             same.setflags(write=False)  # a backend that sees the same array again need not copy it again
             self._noise = lambda _window: same
-        super().__init__(bundle, backend, bundle.explain(method, bundle.form(engine_name(backend))))
+        graph = backend.load(bundle.explain(method, bundle.form(engine_name(backend))))
+        super().__init__(graph, bundle.contract.input)
         if method == "streaming":
             self.batch_size = 1  # it has a noise for each window
-        self.identity = self._graph.identity if isinstance(self._graph, BuiltGraph) else ""
+        self.identity = graph.identity if isinstance(graph, BuiltGraph) else ""
         """Of an engine that was built here; otherwise empty."""
 
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
@@ -167,7 +166,7 @@ class Classifier(Predictor[Prediction]):
     """The forward graph of a bundle: labels without explanations, where time is short."""
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        super().__init__(bundle, backend, bundle.forward(bundle.form(engine_name(backend))))
+        super().__init__(backend.load(bundle.forward(bundle.form(engine_name(backend)))), bundle.contract.input)
 
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Prediction:
         """Label one window: one graph run for each pass. Nothing is explained: class and number are of no matter."""

@@ -15,9 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-import stan_edge
 from stan_edge.backends.base import Backend
-from stan_edge.errors import ConfigError
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
@@ -173,39 +171,3 @@ def test_memory_does_not_grow_with_the_length(
 
     short, long = peak_mb(4), peak_mb(16)
     assert long < 1.2 * short + 1
-
-
-def test_five_lines_of_a_program_explain_its_pictures(
-    tiny_bundle: Bundle, film: RecordingReport, noisy: Callable[..., np.ndarray]
-) -> None:
-    frames = (picture for level in (60, 190, 60) for picture in noisy(30, level))  # made one by one
-    found = stan_edge.explain(
-        frames, fps=10, methods=("gradcam", "vanilla"), model=tiny_bundle.folder, person=False, backend="onnxruntime"
-    )
-    assert [event.label for event in found.events] == ["falling"]
-    assert list(found.curves) == ["gradcam", "vanilla"]
-    before_the_gap = [point for point in film.curves["gradcam"] if point.t_s < 4.0]  # no window with other pictures
-    assert list(found.curves["gradcam"])[: len(before_the_gap)] == before_the_gap
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"fps": 0.0}, "a rate above 0"),
-        ({"methods": ()}, "at least one method"),
-        ({"methods": ("shap",)}, "Method shap"),
-        ({"explain_class": "background"}, "'background' is not one of falling, headache"),
-        ({"frames": [np.zeros((4, 4), np.uint8)]}, "Picture 0 is uint8 of shape"),
-        ({"frames": [np.zeros((4, 4, 3), np.float32)]}, "Picture 0 is float32"),
-    ],
-)
-def test_what_cannot_be_explained_is_refused(tiny_bundle: Bundle, change: dict[str, Any], says: str) -> None:
-    good: dict[str, Any] = {
-        "frames": [np.zeros((48, 64, 3), np.uint8)] * 3,
-        "fps": 10.0,
-        "model": tiny_bundle.folder,
-        "person": False,
-        "backend": "onnxruntime",
-    }
-    with pytest.raises(ConfigError, match=re.escape(says)):
-        stan_edge.explain(**(good | change))
