@@ -13,7 +13,7 @@ from stan_edge.clock import SYSTEM_CLOCK, Clock
 from stan_edge.pipeline.predictor import Prediction, Predictor
 
 _WAIT_S = 60.0
-"""Whoever waits is woken when the engine is free; this is only what the clock is told."""
+"""A thread that waits is woken when the engine is free; this is only a limit that the clock needs."""
 
 
 @dataclass(eq=False)

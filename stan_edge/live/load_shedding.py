@@ -1,5 +1,5 @@
-"""What is left out while windows come late, and taken up again when there is room: every second look for the person
-first, then explanations, windows last."""
+"""What is left out while windows come late, and taken up again when there is room: every second search for the
+person first, then explanations, windows last."""
 
 from __future__ import annotations
 

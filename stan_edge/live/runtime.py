@@ -27,7 +27,7 @@ __all__ = ["CameraSpec", "Runtime", "StageTimes", "refuse_same_names"]
 class Runtime:
     """Runs cameras, or recordings, through one model until each has ended or `stop` is set.
 
-    A camera has a thread of its own for all that is its own: person search (19 ms a look, ten times a second, and
+    A camera has a thread of its own for all that is its own: person search (19 ms a detection, ten times a second, and
     MediaPipe lets other threads run meanwhile), pictures, sinks. So one that is slow, dead or hangs holds up nobody;
     they meet at the engine only, where they take turns.
 
@@ -119,7 +119,7 @@ class Runtime:
 
 
 class _Thread(threading.Thread):
-    """A camera's way to its end; an error ends the others, too, and is raised where it can be handled."""
+    """Runs one camera's loop. An error stops the other cameras, too, and is kept for the caller of `watch`."""
 
     def __init__(self, loop: CameraLoop, context: RunContext) -> None:
         super().__init__(name="camera")

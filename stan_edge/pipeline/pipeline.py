@@ -51,8 +51,8 @@ class Pipeline:
                 print(outcome.result.label, [event.label for event in outcome.events])
         end = pipeline.finish()
 
-    `feed` and `finish` do everything at once. Who wants to show a frame before its windows, or to leave windows out,
-    takes the steps that they are made of: `take`, `process` for each window, `tick`, `due_at_end` and `conclude`.
+    `feed` and `finish` are made of steps, for programs that show a frame before its windows, or leave windows out:
+    `take`, `process` for each window, `tick`, and at the end `due_at_end`, `process` and `conclude`.
 
     Args:
         camera: what records call the stream.
@@ -87,7 +87,7 @@ class Pipeline:
         self._target_class = target_class
         self._on_close = on_close
         self.class_index = class_index_of(contract, target_class)
-        """What an explainer is asked to explain."""
+        """Of the class that is explained, as predictors take it."""
         self._begin(Segment())
 
     def _begin(self, segment: Segment) -> None:
@@ -98,7 +98,7 @@ class Pipeline:
         )
         self._fed = 0
         self._first_s = self._last_s = 0.0
-        self._finished = False
+        self._ended = False
 
     @property
     def counts(self) -> WindowCounts:
@@ -113,10 +113,10 @@ class Pipeline:
             t_s: when it was taken, in seconds, by any clock that never goes back. Records count from the first picture.
 
         Raises:
-            ConfigError: the picture or its time is none, the time lies before the last one, or the stream has ended.
+            ConfigError: the picture or its time is none, or lies before the last one; nothing has changed then. Or the
+                stream has ended, by `finish` or because the engine failed in a window.
         """
-        if self._finished:
-            raise ConfigError("This stream has ended; call reset() to begin another.")
+        self._refuse_if_ended()
         picture = checked_picture(image, self._fed)
         if not math.isfinite(t_s) or (self._fed and t_s < self._last_s):
             raise ConfigError(
@@ -128,12 +128,20 @@ class Pipeline:
         frame = Frame(self._fed, t_s - self._first_s, picture, segment=self._segment)
         self._fed += 1
         self._last_s = t_s
-        return [self._explained(window) for window in self.take(frame)[1]]
+        self._ended = True  # unless all windows are done: one that is missing would shift what follows
+        outcomes = [self._explained(window) for window in self.take(frame)[1]]
+        self._ended = False
+        return outcomes
 
     def finish(self) -> PipelineEnd:
         """No more pictures come: what is still due. A stream shorter than one window gives one that repeats its last
-        picture."""
-        self._finished = True
+        picture.
+
+        Raises:
+            ConfigError: the stream has ended before.
+        """
+        self._refuse_if_ended()
+        self._ended = True
         outcomes = [self._explained(window) for window in self.due_at_end()]
         return PipelineEnd(outcomes, *self.conclude())
 
@@ -187,6 +195,10 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise ConfigError("This stream has ended; call reset() to begin another.")
 
     def _explained(self, window: Window) -> WindowOutcome:
         return self.process(window, lambda pictures: self._explainer(pictures, self.class_index, window.number))

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stan_edge.errors import ConfigError
+from stan_edge.backends.base import Backend
+from stan_edge.errors import BackendError, ConfigError
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.tracking import PersonTracker
 from stan_edge.pipeline.interpreter import WindowOutcome
@@ -154,6 +155,28 @@ def test_nothing_is_fed_to_a_stream_that_has_ended(tiny_bundle: Bundle, explaine
     assert pipeline.finish().outcomes == []
     with pytest.raises(ConfigError, match=r"has ended; call reset\(\)"):
         pipeline.feed(np.zeros((48, 64, 3), np.uint8), 0.0)
+    with pytest.raises(ConfigError, match=r"has ended; call reset\(\)"):
+        pipeline.finish()
+
+
+def test_a_stream_whose_engine_failed_has_ended_until_it_is_reset(
+    tiny_bundle: Bundle, backend: Backend, light_goes_on: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = Explainer(tiny_bundle, backend, "vanilla")
+    pipeline = Pipeline("room", tiny_bundle.contract, explainer, 0.2)
+
+    def fail(_feeds: object) -> None:
+        raise BackendError("out of memory.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(explainer, "_graph", fail)
+        with pytest.raises(BackendError, match="out of memory"):
+            for k, picture in enumerate(light_goes_on):
+                pipeline.feed(picture, k / 10)
+    with pytest.raises(ConfigError, match="has ended"):
+        pipeline.feed(light_goes_on[0], 10.0)
+    pipeline.reset()
+    assert sum(len(pipeline.feed(picture, k / 10)) for k, picture in enumerate(light_goes_on)) == 36
 
 
 def test_a_stream_lets_go_of_what_finds_the_person_once(tiny_bundle: Bundle, explainer: Explainer) -> None:
