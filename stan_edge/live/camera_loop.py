@@ -216,7 +216,7 @@ class CameraLoop:
             run="",
             live=source.live,
             hop_s=context.hop_s,
-            explain_class=context.target_class,
+            target_class=context.target_class,
             crop=str(source.crop) if isinstance(source, CroppedSource | Reconnecting) and source.crop else None,
             person=self._tracker is not None,
         )

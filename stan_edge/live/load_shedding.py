@@ -70,7 +70,7 @@ def service_levels(bundle: Bundle, backend: Backend, explainer: Explainer) -> li
 
     What saves nothing is no level, nor is what this engine cannot do, or does not reproduce from float64.
     """
-    less = ServiceLevel("fewer_looks", explainer, detection_hz=REDUCED_DETECTION_HZ)
+    less = ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ)
     levels = [ServiceLevel("full", explainer), replace(less, needs_tracker=True)]
     for method in sorted(methods_of(bundle), key=COST.__getitem__):
         if COST[explainer.method] < WORTH * COST[method]:
@@ -78,17 +78,17 @@ def service_levels(bundle: Bundle, backend: Backend, explainer: Explainer) -> li
         with suppress(BackendError, ParityError):
             cheaper = Explainer(bundle, backend, method)
             require_parity(bundle, backend, cheaper)
-            less = replace(less, level="cheap", explainer=cheaper)
+            less = replace(less, level="cheaper_method", explainer=cheaper)
             levels.append(less)
             explainer = cheaper
     if COST[explainer.method] >= WORTH:
         with suppress(BackendError, ParityError):
             labeller = Classifier(bundle, backend)
             require_label_parity(bundle, backend, labeller)
-            levels.append(replace(less, level="alternate", labeller=labeller, explain_every=2))
-            less = replace(less, level="labels", explainer=None, labeller=labeller)
+            levels.append(replace(less, level="explain_every_second", labeller=labeller, explain_every=2))
+            less = replace(less, level="labels_only", explainer=None, labeller=labeller)
             levels.append(less)
-    return [*levels, replace(less, level="fewer", take_every=2)]
+    return [*levels, replace(less, level="every_second_window", take_every=2)]
 
 
 class LoadShedder:

@@ -73,7 +73,7 @@ class SurestHeat:
     def _probability(self, result: WindowResult) -> float | None:
         if self._of_class is None:
             return None if result.label == self._contract.background else result.probability
-        if result.explained != self._of_class or result.probabilities is None:
+        if result.explained_class != self._of_class or result.probabilities is None:
             return None
         return result.probabilities.get(self._of_class, 0.0)
 

@@ -135,10 +135,10 @@ class Interpreter:
     def _for_timeline(self, result: WindowResult) -> WindowResult:
         """The timeline has one threshold a class, that of the stream's method: importance by another method is moved so
         that what lies at that method's threshold lies at this one."""
-        if result.method in (None, self._method) or result.explained not in self._thresholds:
+        if result.method in (None, self._method) or result.explained_class not in self._thresholds:
             return result
         threshold, timeline_threshold = (
-            self._contract.methods[name].thresholds[result.explained] for name in (result.method, self._method)
+            self._contract.methods[name].thresholds[result.explained_class] for name in (result.method, self._method)
         )
         frames = tuple(
             frame if frame.score is None else replace(frame, score=rescale(frame.score, threshold, timeline_threshold))
@@ -149,8 +149,8 @@ class Interpreter:
     def _count(self, result: WindowResult, *, shed: bool) -> None:
         counts = self.counts
         if result.valid:
-            labelled = counts.labelled + (result.method is None)
-            self.counts = replace(counts, done=counts.done + 1, labelled=labelled)
+            unexplained = counts.unexplained + (result.method is None)
+            self.counts = replace(counts, done=counts.done + 1, unexplained=unexplained)
         elif shed:
             self.counts = replace(counts, shed=counts.shed + 1)
         else:
