@@ -97,16 +97,16 @@ def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle, expla
 
 
 def test_a_stream_begins_anew_after_reset(tiny_bundle: Bundle, explainer: Explainer, light_goes_on: np.ndarray) -> None:
-    def told(pipeline: Pipeline, from_s: float) -> list[object]:
+    def streamed(pipeline: Pipeline, from_s: float) -> list[object]:
         outcomes = [one for k, picture in enumerate(light_goes_on) for one in pipeline.feed(picture, from_s + k / 8)]
         end = pipeline.finish()
         done = [(one.result, one.final, one.events) for one in outcomes + end.outcomes]
         return [*done, end.final, end.events, pipeline.counts]
 
     pipeline = Pipeline("room", tiny_bundle.contract, explainer, 0.2, PersonTracker(Somebody(2, 2, 62, 62)))
-    first = told(pipeline, 0.0)
+    first = streamed(pipeline, 0.0)
     pipeline.reset()
-    again = told(pipeline, 4096.0)  # times count from the first picture
+    again = streamed(pipeline, 4096.0)  # times count from the first picture
     assert first == again
     assert len(first) > 40
 
