@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -18,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from stan_edge.records import Event
 from stan_edge.reports import drawing
 from stan_edge.reports.curve import Point
 from stan_edge.types import Image
@@ -81,11 +81,13 @@ def render(draw: Callable[[], Figure]) -> bytes:
     return file.getvalue()
 
 
-def new_figure(rows: Sequence[Row], left_px: int, head: Sequence[str] = ()) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    rows: Sequence[Row], left_px: int, right_px: int = MARGIN_PX, head: Sequence[str] = ()
+) -> tuple[Figure, list[Axes]]:
     """A figure `WIDTH_PX` wide with charts one below the other, each with room for a title.
 
     Args:
-        left_px: room for ticks and labels on the left.
+        left_px, right_px: room for ticks and labels beside the charts.
         head: lines of text above everything.
     """
     head_px = MARGIN_PX // 2 + LINE_PX * len(head)
@@ -97,24 +99,31 @@ def new_figure(rows: Sequence[Row], left_px: int, head: Sequence[str] = ()) -> t
     axes, bottom_px = [], height_px - head_px
     for row in rows:
         bottom_px -= TITLE_PX + row.height_px
-        width_px = WIDTH_PX - left_px - MARGIN_PX
+        width_px = WIDTH_PX - left_px - right_px
         box = left_px / WIDTH_PX, bottom_px / height_px, width_px / WIDTH_PX, row.height_px / height_px
         axes.append(figure.add_axes(box))
         bottom_px -= row.below_px
     return figure, axes
 
 
-def span_rows(spans: Iterable[Span]) -> list[str]:
-    """Labels that get a row of their own, those that last longest first."""
-    lasted: Counter[str] = Counter()
-    for span in spans:
-        lasted[span.label] += span.end_s - span.start_s  # type: ignore[assignment]
-    return [label for label, _ in lasted.most_common(MOST_SPAN_ROWS)]
+def event_span(event: Event) -> Span:
+    """An event as a bar, with the highest probability of its class beside it."""
+    return Span(event.label, event.t_start_s, event.t_end_s, 1.0, f"{event.peak_probability:.2f}")
+
+
+def spans_row(spans: Iterable[Span], below_px: int = TICKS_PX) -> Row:
+    """Room for `draw_spans`."""
+    return Row(SPAN_ROW_PX * max(len(_span_labels(spans)), 1), below_px)
+
+
+def pictures_row(pictures: Sequence[Image]) -> Row:
+    """Room for `draw_pictures`."""
+    return Row(max(picture.shape[0] for picture in pictures), LINE_PX + MARGIN_PX)
 
 
 def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection[str]) -> None:
-    """A row of bars over time for each label, alarm classes in another colour; see `span_rows`."""
-    labels = span_rows(spans)
+    """A row of bars over time for each of the labels that last longest, alarm classes in another colour."""
+    labels = _span_labels(spans)
     axes.set_title(title)
     axes.set_yticks(range(len(labels)), [label_text(label) for label in labels])
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
@@ -141,7 +150,7 @@ def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection
 def draw_importance(
     axes: Axes, title: str, points: Iterable[Point], thresholds: Mapping[str, float], tick_s: float
 ) -> None:
-    """Importance over time as bars, important ones in another colour, with the threshold of each label where it shows.
+    """Importance over time as bars, important ones in another colour, and each label's threshold where it shows.
 
     Args:
         tick_s: time that one point stands for, at least.
@@ -155,9 +164,10 @@ def draw_importance(
         return
     starts_s = np.array([point.t_s for point in shown])
     step_s = max(tick_s, float(np.median(np.diff(starts_s)))) if len(shown) > 1 else tick_s
-    ends_s = np.minimum(starts_s + step_s, np.append(starts_s[1:], np.inf))
+    ends_s = starts_s + step_s
+    joined = np.diff(starts_s) < 1.5 * step_s  # no gap but an uneven rate
+    ends_s[:-1][joined] = starts_s[1:][joined]
     edges_s = np.column_stack([starts_s, ends_s]).ravel()  # of bar, gap, bar, gap ... bar
-    joined = starts_s[1:] - ends_s[:-1] < step_s / 2
     values = np.array([point.importance or 0.0 for point in shown])
     important = np.array([point.important for point in shown])
     for name, color, chosen in (("not important", CYAN, ~important), ("important", RED, important)):
@@ -170,7 +180,7 @@ def draw_importance(
         level = np.full(2 * len(shown) - 1, np.nan)
         level[::2][here] = thresholds[label]
         level[1::2][here[1:] & here[:-1] & joined] = thresholds[label]
-        name = f"{label_text(label)} {thresholds[label]:g}"
+        name = f"{label_text(label)} ≥ {thresholds[label]:g}"
         axes.stairs(level, edges_s, baseline=None, color="black", linewidth=1.1, linestyle=next(styles), label=name)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=8, columnspacing=1.2, handlelength=2.4)
 
@@ -194,10 +204,6 @@ def draw_pictures(axes: Axes, title: str, pictures: Sequence[tuple[Image, str]],
     """Pictures beside each other, pixel by pixel, each with its caption below."""
     axes.set_title(title)
     axes.set_axis_off()
-    figure_px = axes.get_figure().get_size_inches() * DPI  # type: ignore[union-attr]
-    box = axes.get_position()
-    axes.set_xlim(0, round(box.width * figure_px[0]))
-    axes.set_ylim(round(box.height * figure_px[1]), 0)
     x_px = 0
     for picture, caption in pictures:
         height_px, width_px = picture.shape[:2]
@@ -205,8 +211,16 @@ def draw_pictures(axes: Axes, title: str, pictures: Sequence[tuple[Image, str]],
         axes.imshow(picture, extent=area, aspect="auto", interpolation="none")
         axes.text(x_px, height_px + 4, caption, va="top")
         x_px += width_px + gap_px
-    axes.set_xlim(0, round(box.width * figure_px[0]))
-    axes.set_ylim(round(box.height * figure_px[1]), 0)
+    width_px, height_px = axes.get_window_extent().size.round()
+    axes.set_xlim(0, width_px)
+    axes.set_ylim(height_px, 0)
+
+
+def _span_labels(spans: Iterable[Span]) -> list[str]:
+    lasted: dict[str, float] = {}
+    for span in spans:
+        lasted[span.label] = lasted.get(span.label, 0.0) + span.end_s - span.start_s
+    return sorted(lasted, key=lambda label: -lasted[label])[:MOST_SPAN_ROWS]
 
 
 def label_text(label: str) -> str:
