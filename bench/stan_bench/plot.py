@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from stan_bench.camera import WindowState
 from stan_bench.compare import Comparison
 from stan_bench.result import WHAT, BenchReport
-from stan_bench.sections import ONE_ENGINE, STAGES, in_order, parity_text, windows_text
+from stan_bench.sections import ONE_ENGINE, STAGES, in_order, milliseconds, parity_text, windows_text
 from stan_edge.reports.charts import CYAN, GRAY, GREEN, ORANGE, RED, Rgb, Row, new_figure
 
 LEFT_PX, VALUES_PX, VALUES_LINE_PX, STAGE_PX, BAR_PX, LINE_CHARS = 220, 260, 200, 30, 36, 180
+DECADES_MS = (0.01, 10_000.0)
+"""The same for every measurement, so that pictures can be compared."""
 MARKS: dict[WindowState, tuple[str, Rgb]] = {
     "done": ("o", GREEN),
     "late": ("^", ORANGE),
@@ -112,13 +114,15 @@ def _draw_stages(axes: Axes, stages: dict[str, Sequence[float]]) -> None:
     rows = range(len(stages))
     p50, p95, most = np.array([[*np.percentile(values, (50, 95)), max(values)] for values in stages.values()]).T
     axes.set_xscale("log")
+    axes.set_xlim(DECADES_MS)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.hlines(rows, p50, most, color=GRAY)
     axes.barh(rows, p95 - p50, left=p50, height=0.4, color=CYAN)
     axes.plot(p50, rows, "o", color="black")
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     for row in rows:
-        text = f"  {p50[row]:.2f} / {p95[row]:.2f} / {most[row]:.1f} ms"
+        text = "  {} / {} / {} ms".format(*map(milliseconds, (p50[row], p95[row], most[row])))
         axes.text(1, row, text, va="center", transform=axes.get_yaxis_transform())
 
 
@@ -129,4 +133,5 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
+    """Lines that fit the figure."""
     return [part for line in lines for part in textwrap.wrap(line, LINE_CHARS)]

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stan_edge.records import Event
@@ -22,20 +21,26 @@ from stan_edge.reports import drawing
 from stan_edge.reports.curve import Point
 from stan_edge.types import Image
 
-WIDTH_PX, DPI = 1280, 100
+WIDTH_PX = 1280
+DPI = 128
+"""A power of two, so that whole pixels stay whole when they are counted in inches."""
 TITLE_PX, LINE_PX, MARGIN_PX, TICKS_PX = 26, 20, 16, 44
 SPAN_ROW_PX, CURVE_PX = 22, 110
-MOST_SPAN_ROWS = 12
+MOST_SPAN_ROWS, MOST_THRESHOLDS = 12, 4
+LINES = ("--", ":", "-.", (0, (8, 2)), "-")
 LONGEST_LABEL = 20
+LEAST_BAR = 0.003
+"""Of the width: what lasts a second can be seen in an hour."""
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a picture is the same on every machine
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": 7,  # 12 pixels
+    "axes.titlesize": 8,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
     "legend.borderaxespad": 0,
+    "text.parse_math": False,  # names of classes may hold anything
 }
 TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
 _DRAWING = threading.Lock()  # cameras end in threads of their own, and matplotlib's settings are global
@@ -73,11 +78,9 @@ class Span:
 
 def render(draw: Callable[[], Figure]) -> bytes:
     """What `draw` makes, as a PNG; equal figures give equal bytes."""
-    with _DRAWING, mpl.rc_context():
-        mpl.rcdefaults()  # not those of whoever owns this machine
-        mpl.rcParams.update(STYLE)
-        file = io.BytesIO()
-        FigureCanvasAgg(draw()).print_png(file, metadata={"Software": None})
+    file = io.BytesIO()
+    with _DRAWING, style.context(STYLE, after_reset=True):  # without the settings of whoever owns this machine
+        draw().savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
@@ -122,27 +125,33 @@ def pictures_row(pictures: Sequence[Image]) -> Row:
 
 
 def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection[str]) -> None:
-    """A row of bars over time for each of the labels that last longest, alarm classes in another colour."""
+    """A row of bars over time for each of the labels that last longest, alarm classes in another colour.
+
+    The axis has its times already (`draw_times`).
+    """
     labels = _span_labels(spans)
-    axes.set_title(title)
-    axes.set_yticks(range(len(labels)), [label_text(label) for label in labels])
+    left_out = len({span.label for span in spans}) - len(labels)
+    axes.set_title(f"{title}; {left_out} rarer labels are left out" if left_out else title)
+    axes.set_yticks(range(len(labels)), [_axis_text(label) for label in labels])
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
+    start_s, end_s = axes.get_xlim()
+    least_s = LEAST_BAR * (end_s - start_s)
     for row, label in enumerate(labels):
         bars = [span for span in spans if span.label == label]
         color = RED if label in alarms else GREEN
         axes.broken_barh(
-            [(bar.start_s, bar.end_s - bar.start_s) for bar in bars],
+            [(bar.start_s, max(bar.end_s - bar.start_s, least_s)) for bar in bars],
             (row - 0.42, 0.84),
             facecolors=[(*color, 0.2 + 0.8 * bar.strength) for bar in bars],
             linewidth=0,
         )
-        free_s = -np.inf
-        width_s = axes.get_xlim()[1] - axes.get_xlim()[0]
-        for bar in bars:
-            if bar.text and bar.start_s >= free_s:
-                axes.text(bar.end_s, row, f" {bar.text}", va="center", clip_on=True)
-                free_s = bar.end_s + 0.01 * len(bar.text) * width_s
+        for bar, later in zip(bars, [*bars[1:], None], strict=True):
+            text_end_s = bar.end_s + 0.012 * len(bar.text) * (end_s - start_s)
+            if bar.text and (later is None or later.start_s >= text_end_s):
+                fits = text_end_s <= end_s
+                x_s, side = (bar.end_s, "left") if fits else (min(bar.end_s, end_s), "right")
+                axes.text(x_s, row, f" {bar.text} ", va="center", ha=side)
     if not labels:
         axes.set_yticks([0], ["none"])
 
@@ -174,14 +183,21 @@ def draw_importance(
         heights = np.zeros(2 * len(shown) - 1)
         heights[::2] = values * chosen
         axes.stairs(heights, edges_s, fill=True, color=color, label=name)
-    styles = cycle(("--", ":", "-.", "-"))
-    for label in sorted({point.label for point in shown if point.label is not None}):
+    labels = Counter(point.label for point in shown if point.label is not None)
+    for number, (label, _) in enumerate(labels.most_common()):
         here = np.array([point.label == label for point in shown])
         level = np.full(2 * len(shown) - 1, np.nan)
         level[::2][here] = thresholds[label]
         level[1::2][here[1:] & here[:-1] & joined] = thresholds[label]
-        name = f"{label_text(label)} ≥ {thresholds[label]:g}"
-        axes.stairs(level, edges_s, baseline=None, color="black", linewidth=1.1, linestyle=next(styles), label=name)
+        axes.stairs(
+            level,
+            edges_s,
+            baseline=None,
+            color="black",
+            linewidth=0.8,
+            linestyle=LINES[min(number, MOST_THRESHOLDS)],
+            label=f"{_axis_text(label)} ≥ {thresholds[label]:g}" if number < MOST_THRESHOLDS else None,
+        )
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=8, columnspacing=1.2, handlelength=2.4)
 
 
@@ -211,9 +227,9 @@ def draw_pictures(axes: Axes, title: str, pictures: Sequence[tuple[Image, str]],
         axes.imshow(picture, extent=area, aspect="auto", interpolation="none")
         axes.text(x_px, height_px + 4, caption, va="top")
         x_px += width_px + gap_px
-    width_px, height_px = axes.get_window_extent().size.round()
-    axes.set_xlim(0, width_px)
-    axes.set_ylim(height_px, 0)
+    box = axes.get_window_extent()
+    axes.set_xlim(0, round(box.width))
+    axes.set_ylim(round(box.height), 0)
 
 
 def _span_labels(spans: Iterable[Span]) -> list[str]:
@@ -223,7 +239,6 @@ def _span_labels(spans: Iterable[Span]) -> list[str]:
     return sorted(lasted, key=lambda label: -lasted[label])[:MOST_SPAN_ROWS]
 
 
-def label_text(label: str) -> str:
-    """A class as people write it, short enough for an axis."""
+def _axis_text(label: str) -> str:
     text = label.replace("_", " ")
     return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

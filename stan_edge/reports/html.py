@@ -7,7 +7,7 @@ from html import escape
 from string import Template
 
 from stan_edge.model.contract import Contract
-from stan_edge.reports.charts import label_text, render
+from stan_edge.reports.charts import render
 from stan_edge.reports.drawing import png
 from stan_edge.reports.recording import RecordingReport
 from stan_edge.reports.recording_charts import draw_recording
@@ -52,7 +52,7 @@ def html_report(report: RecordingReport, contract: Contract, source: str, digest
         target_class: the class that was explained; None: what each window shows.
     """
     methods = list(report.curves)
-    what = "the class that each window shows" if target_class is None else f"“{label_text(target_class)}”"
+    what = "the class that each window shows" if target_class is None else f"“{_words(target_class)}”"
     return _PAGE.substitute(
         source=escape(source),
         summary=escape(
@@ -74,7 +74,7 @@ def _events(report: RecordingReport) -> str:
     if not report.events:
         return "<p>None.</p>"
     rows = "\n".join(
-        f"<tr><td>{escape(label_text(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
+        f"<tr><td>{escape(_words(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
         f"<td class=number>{event.t_end_s:.1f} s</td><td class=number>{event.peak_probability:.2f}</td></tr>"
         for event in report.events
     )
@@ -86,7 +86,7 @@ def _frames(report: RecordingReport) -> str:
         return "<p>No frame reaches its threshold.</p>"
     figures = "\n".join(
         f'<figure><img alt="" src="{_data_url(png(key.picture))}">'
-        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(label_text(key.frame.label or ''))}, "
+        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(_words(key.frame.label or ''))}, "
         f"importance {key.frame.importance:.2f}</figcaption></figure>"
         for key in report.key_frames
     )
@@ -95,3 +95,7 @@ def _frames(report: RecordingReport) -> str:
 
 def _data_url(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")
