@@ -28,10 +28,15 @@ def check_output(path: Path, flag: str, suffix: str) -> None:
         raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
 
 
+def part_of(path: Path) -> Path:
+    """The name that a file has while it is written."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The name to write to: what lies there takes the place of `path` when the block ends well, and goes when not."""
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = part_of(path)
     try:
         yield part
         part.replace(path)

@@ -104,14 +104,14 @@ def command(
 
 def _write(part: Path, film: RecordingReport, bundle: Bundle, name: str, target_class: str | None) -> None:
     """A page or a picture, as the name of `part` says."""
-    from stan_edge.reports.charts import draw_report
-    from stan_edge.reports.drawing import png
+    from stan_edge.reports.charts import render
     from stan_edge.reports.html import html_report
+    from stan_edge.reports.recording_charts import draw_recording
 
     if part.suffix == ".html":
         part.write_text(html_report(film, bundle.contract, name, bundle.digest, target_class), encoding="utf-8")
     else:
-        part.write_bytes(png(draw_report(film, bundle.contract)))
+        part.write_bytes(render(lambda: draw_recording(film, bundle.contract)))
 
 
 @contextmanager

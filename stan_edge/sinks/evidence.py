@@ -144,7 +144,7 @@ class Evidence(Sink):
 
     def _write(self, case: Case) -> None:
         def write(part: Path) -> None:
-            write_pack(part, case, self._contract, self._contract_file, self._method, self._privacy)
+            write_pack(part, case, self._contract, self._contract_file, self._privacy)
 
         try:
             new = self._packs.add(case.name, write)

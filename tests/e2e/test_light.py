@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.e2e.conftest import COMMAND, write_video
 
-HEAVY = ("torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "pydantic")
+HEAVY = ("torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "pydantic", "matplotlib")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -29,6 +29,14 @@ def test_the_whole_runtime_never_loads_torch(tmp_path):
     loaded = loaded_by(f"from stan_edge.cli.app import app; app(['run', {str(clip)!r}, '--json'])")
     assert {"cv2", "mediapipe"} <= loaded
     assert "torch" not in loaded
+
+
+def test_matplotlib_is_loaded_where_a_picture_is_written_and_nowhere_else(tmp_path):
+    clip = write_video(tmp_path / "short.mkv", [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(25)])
+    run = f"from stan_edge.cli.app import app; app(['run', {str(clip)!r}, '--json', '--no-person'"  # MediaPipe has it
+    video, picture = str(tmp_path / "seen.mp4"), str(tmp_path / "seen.png")
+    assert "matplotlib" not in loaded_by(f"{run}, '--save-video', {video!r}])")
+    assert "matplotlib" in loaded_by(f"{run}, '--save-timeline', {picture!r}])")
 
 
 def test_help_takes_less_than_half_a_second():

@@ -17,9 +17,10 @@ from stan_edge.cli.options import AllowFallback, BackendName, CropText, MethodNa
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from stan_bench.result import Mode
     from stan_bench.sections import Section
-    from stan_edge.types import Image
 
 SLOWER = 1
 STDOUT = Path("-")
@@ -93,7 +94,7 @@ class _Asked:
 class _Found:
     sections: list[Section]
     content: dict[str, Any]
-    draw: Callable[[], Image]
+    draw: Callable[[], Figure]
     slower: tuple[str, ...] = ()
 
 
@@ -147,7 +148,6 @@ def _measured(
 ) -> _Found:
     from stan_bench.against import against, read_earlier, require_same_conditions
     from stan_bench.measure import Recording, measure_camera, measure_fast
-    from stan_bench.plot import draw_report
     from stan_bench.pure import measure_pure, placement
     from stan_bench.result import BenchReport, ColdStart, conditions, process_age_s, software
     from stan_bench.sections import of_against, of_report
@@ -186,7 +186,13 @@ def _measured(
     refuse_misses(bundle, row)
     ran_on, cold_start = placement(bundle, engine, chosen), ColdStart.of(loaded_s, measured, process_start_s)
     report = BenchReport(asked.mode, made_of, versions, row, measured, ran_on, cold_start)
-    found = _Found([of_report(report)], report.to_json(), lambda: draw_report(report, bundle.contract.hop_s))
+
+    def draw() -> Figure:
+        from stan_bench.plot import draw_report
+
+        return draw_report(report, bundle.contract.hop_s)
+
+    found = _Found([of_report(report)], report.to_json(), draw)
     if asked.against is None or earlier is None:
         return found
     compared = against(asked.against, earlier, report)
@@ -197,7 +203,6 @@ def _compared(
     model: Path | None, backend: str, precision: str | None, threads: int, method: str | None, rounds: int
 ) -> _Found:
     from stan_bench.compare import compare
-    from stan_bench.plot import draw_comparison
     from stan_bench.sections import of_comparison
     from stan_edge.backends.base import PRECISIONS
     from stan_edge.backends.registry import ALL_BACKENDS
@@ -212,7 +217,13 @@ def _compared(
         threads=threads,
         rounds=rounds,
     )
-    return _Found([of_comparison(comparison)], comparison.to_json(), lambda: draw_comparison(comparison))
+
+    def draw() -> Figure:
+        from stan_bench.plot import draw_comparison
+
+        return draw_comparison(comparison)
+
+    return _Found([of_comparison(comparison)], comparison.to_json(), draw)
 
 
 def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, plot_file: Path | None) -> None:
@@ -230,6 +241,6 @@ def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, pl
         page = markdown(found.sections, shlex.join(["stan-edge", *sys.argv[1:]]))
         write_whole(markdown_file, page.encode(), "--markdown")
     if plot_file is not None:
-        from stan_edge.reports.drawing import png
+        from stan_edge.reports.charts import render
 
-        write_whole(plot_file, png(found.draw()), "--plot")
+        write_whole(plot_file, render(found.draw), "--plot")

@@ -30,7 +30,7 @@ def write(tiny_bundle: Bundle, make_case: Callable[..., Case]) -> Callable[..., 
 
     def write(number: int = 0, seconds: float = 2.0) -> Callable[[Path], None]:
         case = make_case(number, seconds)
-        return lambda folder: write_pack(folder, case, tiny_bundle.contract, contract_file, "vanilla", "none")
+        return lambda folder: write_pack(folder, case, tiny_bundle.contract, contract_file, "none")
 
     return write
 

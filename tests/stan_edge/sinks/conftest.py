@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,7 +30,8 @@ from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Metrics
-from stan_edge.sources import ScriptedSource
+from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import Step
 
 OpenMqtt = Callable[..., Mqtt]
 
@@ -228,3 +230,9 @@ def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable
         return Runtime(tiny_bundle, backend, explain, sinks).run(source, None)
 
     return watch
+
+
+@pytest.fixture(scope="module")
+def scene(noisy: Callable[..., np.ndarray]) -> list[Step]:
+    """Dark, then light, which is `falling`."""
+    return [Show([*noisy(15, 60), *noisy(30, 190)], 10)]
