@@ -14,8 +14,9 @@ from typing import Any
 
 from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import schema
+from stan_edge.journal.rows import Row
 from stan_edge.journal.salvage import salvage
-from stan_edge.journal.schema import ALL, FILE, Row
+from stan_edge.journal.schema import ALL, FILE
 from stan_edge.records import time_of_day
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from stan_edge.errors import JournalDamagedError
 from stan_edge.files import sync
 from stan_edge.journal import schema
+from stan_edge.journal.rows import Row
 from stan_edge.journal.salvage import salvage
-from stan_edge.journal.schema import FILE, Row
+from stan_edge.journal.schema import FILE
 
 PART, NEW = "journal.part", "journal.new"
 SET_ASIDE = "journal.damaged-*"
