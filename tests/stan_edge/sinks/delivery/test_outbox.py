@@ -73,6 +73,7 @@ def test_on_disk_is_what_is_in_memory(tmp_path_factory: pytest.TempPathFactory, 
             outbox.put(a_message(number, droppable=step))
         elif len(outbox):
             outbox.remove_first()
+    assert outbox.lasting
     in_memory = [message.key for _, message in outbox._waiting]
     outbox.close()
     again = Outbox(path, 5)
