@@ -1,4 +1,4 @@
-"""What a journal tells: events, and the runs they are from. Reads beside a run, and copies that cannot be written."""
+"""Reads a journal: events, and the runs they are from; also beside a run, and in copies that cannot be written."""
 
 from __future__ import annotations
 
