@@ -25,12 +25,21 @@ Every message is one sentence that says what is wrong and what to do next.
 """
 
 
+def one_line(text: str) -> str:
+    """In one line that any terminal can print: names and answers that a message repeats may hold anything."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class StanEdgeError(Exception):
     """Base of every error that stan-edge raises on purpose."""
 
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
     def __str__(self) -> str:
         """In one line that any terminal can print: names and answers that it repeats may hold anything."""
-        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in super().__str__())
+        return one_line(super().__str__())
 
 
 class ConfigError(StanEdgeError):

@@ -193,10 +193,9 @@ class Outlets:
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
         from stan_edge.files import plain_name
-        from stan_edge.log import say
         from stan_edge.sinks.delivery.outbox import Outbox
 
-        return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite", say)
+        return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite")
 
 
 def _broker(url: str, password_file: Path | None, ca: Path | None) -> Broker:

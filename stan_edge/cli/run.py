@@ -167,6 +167,7 @@ def command(
     from stan_edge.live.runtime import CameraSpec, Runtime
     from stan_edge.model.bundle import open_bundle, shipped_bundle
     from stan_edge.person.detection import watching
+    from stan_edge.sinks.base import Guarded
     from stan_edge.sinks.failures import Failures
 
     with given.blamed_for("model"):
@@ -219,7 +220,7 @@ def command(
         )
         ends = runtime.watch(
             [
-                CameraSpec(feed, tracker, [*its, text, Failures(), *telling])
+                CameraSpec(feed, tracker, [*map(Guarded, its), text, Failures(), *map(Guarded, telling)])
                 for feed, tracker, its, text, telling in zip(feeds, trackers, sinks, texts, others, strict=True)
             ]
         )

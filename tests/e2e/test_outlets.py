@@ -115,7 +115,7 @@ def test_a_live_run_tells_everybody_the_same(mosquitto, receiver, tmp_path):
     assert [(event["id"], event["sequence"], event["at"][:19]) for event in posted] == [
         (event["id"], event["sequence"], event["at"][:19]) for event in listener.of("/event")
     ]
-    for _, headers, body, _ in receiver.target_class:
+    for _, headers, body, _ in receiver.asked:
         standardwebhooks.Webhook(SECRET).verify(body, dict(headers))
     assert sorted(path.name for path in (tmp_path / "outbox").iterdir()) == [
         "mqtt-demo_mp4.sqlite",

@@ -67,7 +67,7 @@ def test_on_one_console_every_line_says_which_camera_it_is_of(tiny_bundle: Bundl
         screen._live.refresh()
         assert out.getvalue().count("tiny on onnxruntime f32") >= 2
     views["yard"].record(Status("yard", "lost", "yard cannot be reached.", 0, 12.5))
-    views["yard"].record(Load("yard", "alternate", "gradcam", "windows were late for 1 s", 20.0))
+    views["yard"].record(Load("yard", "explain_every_second", "gradcam", "windows were late for 1 s", 20.0))
     views["door"].record(replace(an_event(0, "end"), camera="door"))
     views["door"].record(End("door", "stopped", 90, WindowCounts(20, 1, 2, 7)))
     views["door"].close()
@@ -85,11 +85,10 @@ def test_on_one_console_every_line_says_which_camera_it_is_of(tiny_bundle: Bundl
         assert line in out.getvalue(), line
 
 
-def test_a_camera_that_failed_is_said_at_once() -> None:
-    said: list[str] = []
-    sink = Failures(said.append)
+def test_a_camera_that_failed_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Failures()
     end = End("door", "stopped", 90, WindowCounts())
     sink.record(end)
-    assert said == []
+    assert caplog.messages == []
     sink.record(replace(end, failed=True, reason="door cannot be reached."))
-    assert said == ["door cannot be reached."]
+    assert caplog.messages == ["door cannot be reached."]

@@ -196,6 +196,6 @@ def test_a_missing_demo_clip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(demo, "files", lambda _: tmp_path)
     with pytest.raises(ConfigError, match="demo clip"):
         demo_clip()
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "demo.mp4").touch()
-    assert demo_clip() == tmp_path / "models" / "demo.mp4"
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "demo.mp4").touch()
+    assert demo_clip() == tmp_path / "shipped" / "demo.mp4"
