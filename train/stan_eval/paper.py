@@ -10,9 +10,8 @@ from stan_eval.intervals import Figure
 from stan_eval.report import Cell, Row, Table
 from stan_eval.scores import Classification, FrameFigures, FrameReport
 from stan_train.manifest import Clip
+from stan_train.synthetic.dataset import DATASET as SYNTHETIC
 
-GENERATED = "synthetic"
-"""Data set of drawn clips."""
 INTERVALS = (
     "[low, high]: 95 % interval over groups of clips (1000 resamples; t interval over folds where there are three). "
     "No interval: fewer than five groups, or no difference between them."
@@ -64,13 +63,13 @@ def data_notes(clips: Sequence[Clip], classes: Sequence[str], windows: int, comm
     groups = len({clip.group for clip in clips})
     minutes = sum(clip.duration_s for clip in clips) / 60
     notes = [f"Data: {len(clips)} clips ({datasets}), {minutes:.1f} min, {groups} groups, {windows} labelled windows."]
-    generated = []
+    synthetic = []
     for label, count in _counts(clip.label for clip in clips):
-        drawn = sum(clip.label == label and clip.dataset == GENERATED for clip in clips)
-        if drawn:
-            generated.append(f"{label} ({'all' if drawn == count else drawn} of {count} clips)")
-    if generated:
-        notes.append(f"Drawn by a program, not recorded: {', '.join(generated)}; such figures say little of people.")
+        rendered = sum(clip.label == label and clip.dataset == SYNTHETIC for clip in clips)
+        if rendered:
+            synthetic.append(f"{label} ({'all' if rendered == count else rendered} of {count} clips)")
+    if synthetic:
+        notes.append(f"Synthetic, not recorded: {', '.join(synthetic)}; such figures say little of people.")
     unknown = sorted({clip.label for clip in clips} - set(classes))
     if unknown:
         notes.append(f"The model does not know {', '.join(unknown)}: of such clips only false alarms are counted.")

@@ -1,7 +1,7 @@
 """The paper's whole grid in one unattended run: models x views x methods, on short and on long sequences.
 
-Clips are drawn, so that the labels are exact. Clips, features, networks and finished rows are kept in the run folder
-and not made again.
+Clips are synthetic, so that the labels are exact. Clips, features, networks and finished rows are kept in the run
+folder and not made again.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from stan_train.manifest import Clip, read_manifest, write_manifest
 from stan_train.progress import counting, progress_bar
 from stan_train.resnet import load_resnet50
 from stan_train.splits import DataOptions
-from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
+from stan_train.synthetic.dataset import SynthOptions, synthesise
 from stan_train.train import MachineOptions, ModelOptions, train
 
 KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
@@ -51,7 +51,7 @@ LONG_S, LONG_FPS = 394 / 30, 30.0
 HOP_S = 0.4
 FEATURE_PX = 112
 _COSTS_S = 0.009, 0.03, 0.45, 0.2, 0.5
-"""A frame drawn; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
+"""A frame rendered; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
     _claim(out, options)
     _estimate(console, options)
     steps = _Steps(out / "rows.pickle", console)
-    parts = steps.prepare("drawing clips", lambda: _draw(out / "clips", options, console))
+    parts = steps.prepare("rendering clips", lambda: _render(out / "clips", options, console))
     data = steps.prepare("features of ResNet-50", lambda: _features(parts, out / "features", options, console))
     backend = open_backend()
     for view in STAN_VIEWS:
@@ -127,12 +127,12 @@ def _write(
 
 def _estimate(console: Console, options: GridOptions) -> None:
     """Say how long all of it may take; seconds on two cores that do nothing else, measured once."""
-    drawn_frame_s, feature_s, cnn_s, trained_s, explained_s = _COSTS_S
+    rendered_frame_s, feature_s, cnn_s, trained_s, explained_s = _COSTS_S
     short, long = 60 * options.short_clips, round(LONG_S * LONG_FPS) * options.long_clips
     frames = 60 * options.train_clips + short + long
     windows = 11 * (options.short_clips + options.calibration_clips) + 29 * options.long_clips
     stan_s = options.epochs * options.epoch_windows * trained_s + windows * explained_s
-    total_s = frames * (drawn_frame_s + feature_s) + 3 * options.train_clips * cnn_s + 3 * stan_s
+    total_s = frames * (rendered_frame_s + feature_s) + 3 * options.train_clips * cnn_s + 3 * stan_s
     console.print(f"This takes about {total_s / 60:.0f} minutes on two cores; a killed run goes on.")
 
 
@@ -184,7 +184,7 @@ def _claim(out: Path, options: GridOptions) -> None:
     note.write_text(wanted, encoding="utf-8")
 
 
-def _draw(folder: Path, options: GridOptions, console: Console) -> dict[str, tuple[Clip, ...]]:
+def _render(folder: Path, options: GridOptions, console: Console) -> dict[str, tuple[Clip, ...]]:
     """Manifests `train`, `short`, `long` and `calibration`; the last are some of `train`, by whole turns of classes."""
     wanted = {
         "train": SynthOptions(options.train_clips, options.seed),

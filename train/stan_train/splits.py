@@ -12,11 +12,11 @@ from stan_edge.errors import CheckpointError, ConfigError
 from stan_train.folds import Fold, grouped_k_fold, leave_one_subject_out, ntu_cross_subject, split_validation
 from stan_train.manifest import Clip, read_manifest, write_manifest
 from stan_train.progress import progress_bar
-from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
+from stan_train.synthetic.dataset import SynthOptions, synthesise
 
 VAL_SEED_OFFSET = 1_000_003
-"""Drawn validation clips come from other seeds than training clips: other people, rooms and cameras."""
+"""Synthetic validation clips come from other seeds than training clips: other people, rooms and cameras."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DataOptions:
     """The fold to train, from 1."""
     val_share: float
     draw: int
-    """Clips to draw when no manifest is given."""
+    """Synthetic clips to render when no manifest is given."""
 
     def __post_init__(self) -> None:
         if (self.val or self.folds != "none") and not (self.data or self.also):
@@ -76,17 +76,17 @@ def _placeless(clips: Sequence[Clip]) -> list[Clip]:
     return [replace(clip, path=Path(clip.name)) for clip in clips]
 
 
-def draw(folder: Path, data: DataOptions, seed: int, workers: int, console: Console) -> Parts:
-    """Clips of drawn people, made in `folder` if they are not there."""
+def synthetic_parts(folder: Path, data: DataOptions, seed: int, workers: int, console: Console) -> Parts:
+    """Clips of synthetic people, made in `folder` if they are not there."""
     val = max(round(data.draw * data.val_share), len(ACTIVITIES))
     return Parts(
-        _drawn(folder / "train", data.draw, seed, workers, console),
-        _drawn(folder / "val", val, seed + VAL_SEED_OFFSET, workers, console),
+        _rendered(folder / "train", data.draw, seed, workers, console),
+        _rendered(folder / "val", val, seed + VAL_SEED_OFFSET, workers, console),
     )
 
 
-def _drawn(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
-    with progress_bar(f"drawing {clips} clips", console) as on_clip:
+def _rendered(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
+    with progress_bar(f"rendering {clips} clips", console) as on_clip:
         manifest = synthesise(folder, SynthOptions(clips, seed), workers, on_clip)
     return read_manifest(manifest)
 

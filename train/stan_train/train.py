@@ -35,7 +35,7 @@ from stan_train.sampling import (
     thinned,
     window_index,
 )
-from stan_train.splits import DataOptions, Parts, draw, split
+from stan_train.splits import DataOptions, Parts, split, synthetic_parts
 from stan_train.synthetic import ACTIVITIES
 from stan_train.validation import evaluate_windows
 
@@ -89,7 +89,7 @@ class MachineOptions:
     """Where it is trained; changes nothing but speed."""
 
     workers: int
-    """Processes that decode, draw and augment."""
+    """Processes that decode, render and augment."""
     devices: int
     nodes: int
     precision: str
@@ -111,7 +111,7 @@ def train(
         ConfigError: an option or the data do not fit.
         CheckpointError: `--init` does not fit the model, or the folder holds another run.
     """
-    # what the options alone show to be wrong is refused before anything is drawn or decoded
+    # what the options alone show to be wrong is refused before anything is rendered or decoded
     spec = model.spec()
     fit_config.micros_each(machine.devices * machine.nodes)
     _network(model, 2, fit_config.seed)
@@ -183,12 +183,12 @@ def _prepare(
     machine: MachineOptions,
     console: Console,
 ) -> _Prepared:
-    """Choose the clips, drawing them where there are none, and decode them."""
+    """Choose the clips, rendering them where there are none, and decode them."""
     _claim_folder(out, asdict(data) | asdict(model) | asdict(fit_config) | asdict(augment))
     if data.data or data.also:
         parts = split(data, fit_config.seed)
     else:
-        parts = draw(out / "drawn", data, fit_config.seed, machine.workers, console)
+        parts = synthetic_parts(out / "drawn", data, fit_config.seed, machine.workers, console)
     classes = _classes(parts)
     if (out / STATE).is_file():
         parts.require_same(out)
@@ -247,7 +247,7 @@ def _network(model: ModelOptions, classes: int, seed: int) -> Stan:
 
 
 def _classes(parts: Parts) -> tuple[str, ...]:
-    """Background first, then the names that drawn clips have in their order, then the rest by name."""
+    """Background first, then the names of the synthetic activities in their order, then the rest by name."""
     order = {name: number for number, name in enumerate(ACTIVITIES)}
     classes = tuple(sorted({clip.label for clip in parts.train}, key=lambda name: (order.get(name, len(order)), name)))
     if len(classes) < 2:

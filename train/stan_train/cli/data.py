@@ -68,19 +68,19 @@ def synth(
     fps: Annotated[float, typer.Option("--fps", min=1.0, max=120.0)] = 10.0,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT, 160x120 to 1280x720.")] = "320x240",
     activity: Annotated[
-        list[str] | None, typer.Option("--activity", help="Draw only this one, repeatable; default: all.")
+        list[str] | None, typer.Option("--activity", help="Render only this one, repeatable; default: all.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
-    """Draw people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
+    """Render people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
     from rich.console import Console
 
     from stan_train.progress import progress_bar
-    from stan_train.synth import SynthOptions, synthesise
     from stan_train.synthetic import ACTIVITIES
+    from stan_train.synthetic.dataset import SynthOptions, synthesise
 
     options = SynthOptions(clips, seed, duration_s, fps, _size_px(size), tuple(activity or ACTIVITIES))
-    with progress_bar("drawing", Console(stderr=True)) as report:
+    with progress_bar("rendering", Console(stderr=True)) as report:
         manifest = synthesise(out, options, workers, report)
     print(f"{clips} clips in {manifest}; look at them: stan-edge data preview {manifest} -o preview")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stan_train.synthetic.body import Array, Physique, Pose, blend
-from stan_train.synthetic.postures import along, lie, sit, stand
-from stan_train.synthetic.script import Plan, Prop, Script, alive, bump, seat
+from stan_train.synthetic.motion.body import Array, Physique, Pose, blend
+from stan_train.synthetic.motion.postures import along, lie, sit, stand
+from stan_train.synthetic.motion.script import Plan, Prop, Script, alive, bump, seat
 
 _WAYS: tuple[str, ...] = ("forwards", "backwards", "to the left", "to the right", "straight down")
 

@@ -1,4 +1,4 @@
-"""`stan-edge data synth`: drawn clips as ordinary video files, with a manifest and the person's true regions beside."""
+"""`stan-edge data synth`: synthetic clips as ordinary video files, with a manifest and the person's true regions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from stan_edge.errors import ConfigError
 from stan_edge.files import replacing
 from stan_train.manifest import REGION_SIDECAR, Clip, intervals_of, write_manifest
 from stan_train.processes import in_processes
-from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
+from stan_train.synthetic.clip import SyntheticClip, render_clip
+from stan_train.synthetic.motion.activities import ACTIVITIES
 
 DATASET = "synthetic"
+"""Data set of all synthetic clips, in manifests and in the cards of models."""
 
 
 @dataclass(frozen=True)
 class SynthOptions:
-    """What to draw: clip n shows activity n modulo their number; each clip is another person in another room."""
+    """What to render: clip n shows activity n modulo their number; each clip is another person in another room."""
 
     clips: int
     seed: int
@@ -46,7 +48,7 @@ class _Order:
 
 
 def synthesise(folder: Path, options: SynthOptions, workers: int, on_clip: Callable[[int, int], None]) -> Path:
-    """Draw clips into `folder/<activity>/`, write `folder/manifest.csv`, return its path.
+    """Render clips into `folder/<activity>/`, write `folder/manifest.csv`, return its path.
 
     Clips that an earlier, interrupted call with the same arguments finished are kept.
 
@@ -54,18 +56,18 @@ def synthesise(folder: Path, options: SynthOptions, workers: int, on_clip: Calla
         on_clip: called with (clips done, clips in all).
 
     Raises:
-        ConfigError: an activity does not exist, or the folder holds clips drawn otherwise.
+        ConfigError: an activity does not exist, or the folder holds clips with other settings.
     """
     unknown = [name for name in options.activities if name not in ACTIVITIES]
     if unknown:
-        raise ConfigError(f"Activity {unknown[0]!r} cannot be drawn; choose from {', '.join(ACTIVITIES)}.")
+        raise ConfigError(f"Activity {unknown[0]!r} does not exist; choose from {', '.join(ACTIVITIES)}.")
     _claim(folder, options)
     orders = [_Order(folder, number, options) for number in range(options.clips)]
     todo = [order for order in orders if not _sidecar(order.path).is_file()]
     kept = len(orders) - len(todo)
     on_clip(kept, len(orders))
     if todo:
-        in_processes(_draw, todo, workers, lambda done, _todo: on_clip(kept + done, len(orders)))
+        in_processes(_render, todo, workers, lambda done, _todo: on_clip(kept + done, len(orders)))
     manifest = folder / "manifest.csv"
     write_manifest(manifest, _rows(orders))
     return manifest
@@ -78,17 +80,17 @@ def _claim(folder: Path, options: SynthOptions) -> None:
         f"seed {options.seed}, {options.duration_s} s, {options.fps} fps, {options.size_px}, {options.activities}\n"
     )
     if note.is_file() and note.read_text(encoding="utf-8") != wanted:
-        raise ConfigError(f"{folder} holds clips drawn with other settings (synth.txt); choose another folder.")
+        raise ConfigError(f"{folder} holds clips with other settings (synth.txt); choose another folder.")
     note.write_text(wanted, encoding="utf-8")
 
 
-def _draw(order: _Order) -> None:
+def _render(order: _Order) -> None:
     import cv2
 
     cv2.setNumThreads(1)
     options = order.options
     rng = np.random.default_rng((options.seed, order.number))
-    clip = draw_clip(
+    clip = render_clip(
         order.activity,
         int(rng.integers(2**31)),
         duration_s=options.duration_s,
@@ -137,7 +139,7 @@ def _rows(orders: Sequence[_Order]) -> Iterator[Clip]:
             label=order.activity,
             subject=person,
             group=person,
-            camera="drawn",
+            camera="drawn",  # as in the manifests of runs that may be continued
             fps=order.options.fps,
             frames=len(important),
             width_px=order.options.size_px[0],

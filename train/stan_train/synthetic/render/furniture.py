@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stan_train.synthetic.body import Array
-from stan_train.synthetic.script import Prop
+from stan_train.synthetic.motion.body import Array
+from stan_train.synthetic.motion.script import Prop
 
 Colour = tuple[float, float, float]
 _WOODS: tuple[Colour, ...] = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.body import Array
+from stan_train.synthetic.motion.body import Array
 
 FloatImage = npt.NDArray[np.float32]
 DESIGN_ASPECT = 0.6  # sine of the diagonal's angle at 4:3: framing is decided for it, whatever the picture's size

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stan_train.synthetic.body import Array
-from stan_train.synthetic.render import Material, Parts
-from stan_train.synthetic.scene import Backdrop
-from stan_train.synthetic.sensor import Image
+from stan_train.synthetic.motion.body import Array
+from stan_train.synthetic.render.backdrop import Backdrop
+from stan_train.synthetic.render.parts import Material, Parts
+from stan_train.synthetic.render.sensor import Image
 
 _KINDS = ("ball", "robot", "pet", "lamp", "shadow")
 _Z = np.array([0.0, 0.0, 1.0])

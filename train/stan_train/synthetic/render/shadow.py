@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.body import Array
-from stan_train.synthetic.camera import Camera, FloatImage
-from stan_train.synthetic.render import Light, Packed
+from stan_train.synthetic.motion.body import Array
+from stan_train.synthetic.render.camera import Camera, FloatImage
+from stan_train.synthetic.render.parts import Packed
+from stan_train.synthetic.render.shading import Light
 
 _COARSE = 4  # shadows are soft: they are drawn at a quarter of the picture's size
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.camera import FloatImage
+from stan_train.synthetic.render.camera import FloatImage
 
 Image = npt.NDArray[np.uint8]
 _GAMMA = 1.0 / 2.2

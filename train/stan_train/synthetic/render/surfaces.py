@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.body import Array
-from stan_train.synthetic.camera import FloatImage
+from stan_train.synthetic.motion.body import Array
+from stan_train.synthetic.render.camera import FloatImage
 
 FLOORS = ("tiles", "planks", "carpet", "plain")
 WALLS = ("plain", "plain", "two-tone", "wallpaper", "panels", "bricks")

@@ -1,4 +1,4 @@
-"""The drawn clips: what their labels, boxes and times promise."""
+"""Synthetic clips: what their labels, boxes and times promise."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from stan_train.synthetic import ACTIVITIES, SyntheticClip, draw_clip
-from stan_train.synthetic.body import random_physique, solve
-from stan_train.synthetic.clip import PLANS  # plans are motion without pixels: hundreds take a second
+from stan_train.synthetic import ACTIVITIES, SyntheticClip, render_clip
+from stan_train.synthetic.motion.activities import PLANS  # plans are motion without pixels: hundreds take a second
+from stan_train.synthetic.motion.body import random_physique
+from stan_train.synthetic.motion.skeleton import solve
 
 SIZE_PX = (160, 120)
 
 
 @lru_cache(maxsize=64)
 def clip(activity: str, seed: int, fps: float = 3.0) -> SyntheticClip:
-    return draw_clip(activity, seed, fps=fps, size_px=SIZE_PX)
+    return render_clip(activity, seed, fps=fps, size_px=SIZE_PX)
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
 def test_shapes_types_times_and_boxes(activity: str) -> None:
-    drawn = clip(activity, 3)
-    assert drawn.frames.shape == (18, 120, 160, 3)
-    assert drawn.frames.dtype == np.uint8
-    assert drawn.times_s.dtype == np.float64
-    assert np.array_equal(drawn.times_s, np.arange(18) / 3.0)
-    assert drawn.important.dtype == np.bool_
-    assert drawn.important.shape == (18,)
-    assert drawn.boxes_px.dtype == np.float32
-    seen = drawn.boxes_px[~np.isnan(drawn.boxes_px).any(axis=1)]
+    rendered = clip(activity, 3)
+    assert rendered.frames.shape == (18, 120, 160, 3)
+    assert rendered.frames.dtype == np.uint8
+    assert rendered.times_s.dtype == np.float64
+    assert np.array_equal(rendered.times_s, np.arange(18) / 3.0)
+    assert rendered.important.dtype == np.bool_
+    assert rendered.important.shape == (18,)
+    assert rendered.boxes_px.dtype == np.float32
+    seen = rendered.boxes_px[~np.isnan(rendered.boxes_px).any(axis=1)]
     assert len(seen) > 12
     assert (seen[:, :2] >= 0).all()
     assert (seen[:, 2:] <= np.array(SIZE_PX)).all()
     assert (seen[:, 2:] >= seen[:, :2]).all()
-    assert drawn.label == activity
-    assert drawn.description.startswith(activity.replace("_", " "))
+    assert rendered.label == activity
+    assert rendered.description.startswith(activity.replace("_", " "))
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
 def test_a_seed_is_a_clip(activity: str) -> None:
     first = clip(activity, 3)
-    again = draw_clip(activity, 3, fps=3.0, size_px=SIZE_PX)
+    again = render_clip(activity, 3, fps=3.0, size_px=SIZE_PX)
     other = clip(activity, 4)
     assert np.array_equal(first.frames, again.frames)
     assert np.array_equal(first.boxes_px, again.boxes_px, equal_nan=True)
@@ -49,8 +50,8 @@ def test_a_seed_is_a_clip(activity: str) -> None:
 
 
 def test_the_frame_rate_does_not_change_the_event() -> None:
-    slow = draw_clip("falling", 5, duration_s=2.5, fps=10.0, size_px=SIZE_PX)
-    fast = draw_clip("falling", 5, duration_s=2.5, fps=30.0, size_px=SIZE_PX)
+    slow = render_clip("falling", 5, duration_s=2.5, fps=10.0, size_px=SIZE_PX)
+    fast = render_clip("falling", 5, duration_s=2.5, fps=30.0, size_px=SIZE_PX)
     for pick in (0, -1):
         a, b = slow.times_s[slow.important][pick], fast.times_s[fast.important][pick]
         assert abs(a - b) <= 0.1 + 1e-9
@@ -58,7 +59,7 @@ def test_the_frame_rate_does_not_change_the_event() -> None:
 
 
 def test_the_size_does_not_change_the_event() -> None:
-    small, large = clip("falling", 6), draw_clip("falling", 6, fps=3.0, size_px=(320, 240))
+    small, large = clip("falling", 6), render_clip("falling", 6, fps=3.0, size_px=(320, 240))
     assert np.allclose(2.0 * small.boxes_px, large.boxes_px, atol=3.0, equal_nan=True)
     assert np.array_equal(small.important, large.important)
 
@@ -96,10 +97,10 @@ def test_a_fall_takes_the_trunk_to_the_floor() -> None:
 def test_the_box_drops_in_a_fall() -> None:
     drops = []
     for seed in range(3, 7):
-        drawn = clip("falling", seed)
-        middle = 0.5 * (drawn.boxes_px[:, 1] + drawn.boxes_px[:, 3])
-        tall = drawn.boxes_px[:, 3] - drawn.boxes_px[:, 1]
-        at = np.flatnonzero(drawn.important)
+        rendered = clip("falling", seed)
+        middle = 0.5 * (rendered.boxes_px[:, 1] + rendered.boxes_px[:, 3])
+        tall = rendered.boxes_px[:, 3] - rendered.boxes_px[:, 1]
+        at = np.flatnonzero(rendered.important)
         drops.append((middle[at[-1]] - middle[at[0]]) / tall[at[0]])
     assert np.nanmedian(drops) > 0.2
 
@@ -117,9 +118,9 @@ def test_nobody_sinks_into_the_floor(activity: str) -> None:
 
 
 def test_an_empty_room_has_no_boxes() -> None:
-    drawn = draw_clip("background", 29, fps=1.0, size_px=SIZE_PX)
-    assert "empty room" in drawn.description
-    assert np.isnan(drawn.boxes_px).all()
+    rendered = render_clip("background", 29, fps=1.0, size_px=SIZE_PX)
+    assert "empty room" in rendered.description
+    assert np.isnan(rendered.boxes_px).all()
 
 
 @pytest.mark.parametrize(
@@ -136,4 +137,4 @@ def test_an_empty_room_has_no_boxes() -> None:
 def test_nonsense_is_refused_by_name(changes: dict[str, object], named: str) -> None:
     arguments: dict[str, object] = {"activity": "falling", "seed": 0, **changes}
     with pytest.raises(ValueError, match=f"^{named} is"):
-        draw_clip(**arguments)  # type: ignore[arg-type]
+        render_clip(**arguments)  # type: ignore[arg-type]

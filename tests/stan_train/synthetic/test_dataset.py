@@ -9,21 +9,21 @@ from stan_edge.errors import ConfigError
 from stan_edge.sources import VideoFile
 from stan_train.manifest import read_manifest
 from stan_train.regions import known_regions
-from stan_train.synth import SynthOptions, synthesise
+from stan_train.synthetic.dataset import SynthOptions, synthesise
 
 OPTIONS = SynthOptions(3, 11, duration_s=2.0, size_px=(160, 120), activities=("background", "falling"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("drawn")
+    out = tmp_path_factory.mktemp("synthetic")
     done: list[tuple[int, int]] = []
     synthesise(out, OPTIONS, 1, lambda *both: done.append(both))
     assert done == [(0, 3), (1, 3), (2, 3), (3, 3)]
     return out
 
 
-def test_drawn_clips_are_videos_with_exact_labels_and_regions(folder: Path) -> None:
+def test_synthetic_clips_are_videos_with_exact_labels_and_regions(folder: Path) -> None:
     clips = read_manifest(folder / "manifest.csv")
     assert [clip.label for clip in clips] == ["background", "falling", "background"]
     assert len({clip.group for clip in clips}) == 3
@@ -49,7 +49,7 @@ def test_drawn_clips_are_videos_with_exact_labels_and_regions(folder: Path) -> N
     assert clips[0].important == ()
 
 
-def test_finished_clips_are_not_drawn_again(folder: Path) -> None:
+def test_finished_clips_are_not_rendered_again(folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.mp4")}
     (sidecar,) = folder.glob("falling/*.regions.npz")
     sidecar.unlink()  # as if the call had been killed before this clip was whole
@@ -60,7 +60,7 @@ def test_finished_clips_are_not_drawn_again(folder: Path) -> None:
 
 
 def test_another_setting_in_the_same_folder_and_unknown_activities_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="drawn with other settings"):
+    with pytest.raises(ConfigError, match="clips with other settings"):
         synthesise(folder, SynthOptions(3, 12), 1, lambda _done, _of: None)
-    with pytest.raises(ConfigError, match="'dancing' cannot be drawn"):
+    with pytest.raises(ConfigError, match="'dancing' does not exist"):
         synthesise(tmp_path, SynthOptions(3, 12, activities=("dancing",)), 1, lambda _done, _of: None)

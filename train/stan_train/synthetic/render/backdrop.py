@@ -1,4 +1,4 @@
-"""The room: walls, floor, furniture and light, drawn once per clip as linear colours with a depth for each pixel."""
+"""The empty room as the camera sees it, rendered once per clip: linear colours with a depth for each pixel."""
 
 from __future__ import annotations
 
@@ -7,42 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.body import Array
-from stan_train.synthetic.camera import Camera, FloatImage, Mount
-from stan_train.synthetic.furniture import Box, build, furnish
-from stan_train.synthetic.render import Light
-from stan_train.synthetic.script import Prop
-from stan_train.synthetic.surfaces import (
-    Hanging,
-    Surface,
-    noise_map,
-    paint_floor,
-    paint_hanging,
-    paint_wall,
-    random_floor,
-    random_hangings,
-    random_wall,
-)
+from stan_train.synthetic.motion.body import Array
+from stan_train.synthetic.render.camera import Camera, FloatImage
+from stan_train.synthetic.render.furniture import Box
+from stan_train.synthetic.render.room import Room, turned
+from stan_train.synthetic.render.surfaces import paint_floor, paint_hanging, paint_wall
 
 BoolImage = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Room:
-    """Everything about a room that does not depend on the picture's size. The walls stand at x0, x1, y0, y1 of axes
-    that are turned by yaw_rad against the world."""
-
-    yaw_rad: float
-    walls_m: tuple[float, float, float, float]
-    ceiling_m: float
-    floor: Surface
-    wall: Surface
-    hangings: list[Hanging]
-    boxes: list[Box]
-    noise: FloatImage
-    light: Light
-    lamp_m: Array
-    daylight: float
 
 
 @dataclass(frozen=True)
@@ -54,66 +25,6 @@ class Backdrop:
     depth_m: FloatImage
     floor: BoolImage
     screen: BoolImage
-
-
-def _turn(points: Array, yaw_rad: float) -> Array:
-    """Points with the floor axes turned by -yaw: world -> room. [..., 2 or 3]"""
-    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
-    out = points.copy()
-    out[..., 0] = c * points[..., 0] + s * points[..., 1]
-    out[..., 1] = -s * points[..., 0] + c * points[..., 1]
-    return out
-
-
-def random_light(rng: np.random.Generator, towards_camera_rad: float) -> Light:
-    """Daylight from a window or a lamp at the ceiling; mostly from the camera's half of the room or from above."""
-    azimuth = towards_camera_rad + float(rng.normal(0.0, 1.1))
-    elevation = float(rng.uniform(0.45, 1.35))
-    direction = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
-    warmth = float(rng.uniform(-0.12, 0.22))
-    key_tint, fill_tint = np.array([1.0 + warmth, 1.0, 1.0 - warmth]), np.array([1.0, 1.0, 1.0 + 0.5 * warmth])
-    contrast = float(rng.uniform(0.35, 0.75))
-    return Light(direction, contrast * key_tint * 1.1, (1.05 - 0.75 * contrast) * fill_tint)
-
-
-def random_room(
-    rng: np.random.Generator, mount: Mount, action_m: Array, props: tuple[Prop, ...], azimuth_rad: float
-) -> Room:
-    """A room around the camera and the action's joints [N, 3]."""
-    yaw = azimuth_rad + float(rng.uniform(-0.75, 0.75))
-    action, camera = _turn(action_m, yaw)[:, :2], _turn(mount.position_m, yaw)
-    needed = [action]
-    for prop in props:
-        at = _turn(prop.at_m, yaw)
-        needed.append(at + np.array([[1.1, 0.0], [-1.1, 0.0], [0.0, 1.1], [0.0, -1.1]]) * (prop.kind != "shelf"))
-    points = np.concatenate(needed)
-    margin = rng.uniform(0.4, 2.2, 4)
-    walls = (
-        float(min(points[:, 0].min() - margin[0], camera[0] - 0.3)),
-        float(max(points[:, 0].max() + margin[1], camera[0] + 0.3)),
-        float(min(points[:, 1].min() - margin[2], camera[1] - 0.3)),
-        float(max(points[:, 1].max() + margin[3], camera[1] + 0.3)),
-    )
-    around = np.concatenate([points, *[action + d for d in ([0.35, 0.0], [-0.35, 0.0], [0.0, 0.35], [0.0, -0.35])]])
-    decor = furnish(rng, walls, around, camera[:2])
-    boxes = [box for prop in props for box in build(prop, rng)]
-    for prop in decor:
-        placed = Prop(prop.kind, _turn(prop.at_m, -yaw), prop.yaw_rad + yaw, prop.top_m)
-        boxes += build(placed, rng)
-    spans = [(walls[2], walls[3]), (walls[2], walls[3]), (walls[0], walls[1]), (walls[0], walls[1])]
-    return Room(
-        yaw_rad=yaw,
-        walls_m=walls,
-        ceiling_m=float(rng.uniform(2.9, 3.3)),
-        floor=random_floor(rng),
-        wall=random_wall(rng),
-        hangings=random_hangings(rng, spans),
-        boxes=boxes,
-        noise=noise_map(rng),
-        light=random_light(rng, azimuth_rad),
-        lamp_m=np.array([rng.uniform(walls[0], walls[1]), rng.uniform(walls[2], walls[3]), 2.6]),
-        daylight=float(rng.choice([0.05, 0.7, 1.2])),
-    )
 
 
 def _lit(colour: FloatImage, points: FloatImage, normal: Array, room: Room, normal_world: Array) -> FloatImage:
@@ -128,8 +39,8 @@ def _lit(colour: FloatImage, points: FloatImage, normal: Array, room: Room, norm
     return np.asarray(colour * near_lamp[:, None] * radiance.astype(np.float32), np.float32)
 
 
-def _draw_box(box: Box, camera: Camera, rays_world: FloatImage, room: Room, backdrop: Backdrop) -> None:
-    """Draws one box into the backdrop where it is nearer."""
+def _render_box(box: Box, camera: Camera, rays_world: FloatImage, room: Room, backdrop: Backdrop) -> None:
+    """Renders one box into the backdrop where it is nearer."""
     c, s = np.cos(box.yaw_rad), np.sin(box.yaw_rad)
     axes = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # world -> box
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
@@ -220,16 +131,16 @@ def _wall(room: Room, wall: int, at: FloatImage) -> tuple[FloatImage, BoolImage]
         painted[inside[kept]], glow[inside[kept]] = paint[kept], shines[kept]
         if h.kind == "screen":
             screen[inside[shines > 0]] = True
-    lit = _lit(painted, at, normal, room, _turn(normal, -room.yaw_rad))
+    lit = _lit(painted, at, normal, room, turned(normal, -room.yaw_rad))
     return lit + glow[:, None] * (painted - lit), screen
 
 
-def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
+def render_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
     """The empty room as the camera sees it; rays [H, W, 3] are the camera's, in its own axes."""
     height, width = rays.shape[:2]
     rays_world = (rays.reshape(-1, 3) @ camera.axes.astype(np.float32)).reshape(height, width, 3)
-    d = _turn(rays_world.reshape(-1, 3), room.yaw_rad)
-    o = _turn(camera.position_m, room.yaw_rad).astype(np.float32)
+    d = turned(rays_world.reshape(-1, 3), room.yaw_rad)
+    o = turned(camera.position_m, room.yaw_rad).astype(np.float32)
     x0, x1, y0, y1 = room.walls_m
     low = np.array([x0, y0, 0.0], np.float32)
     high = np.array([x1, y1, room.ceiling_m], np.float32)
@@ -246,7 +157,7 @@ def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
     ceiling = (axis == 2) & upper
     at = points[floor]
     ground = paint_floor(room.floor, at[:, 0], at[:, 1], room.noise)
-    world = _turn(at, -room.yaw_rad)
+    world = turned(at, -room.yaw_rad)
     up = np.array([0.0, 0.0, 1.0])
     colour[floor] = _lit(ground, at, up, room, up) * _contact_shade(room, world[:, 0], world[:, 1])[:, None]
     colour[ceiling] = _lit(np.full((int(ceiling.sum()), 3), 0.75, np.float32), points[ceiling], -up, room, up)
@@ -261,5 +172,5 @@ def draw_room(room: Room, camera: Camera, rays: FloatImage) -> Backdrop:
     shape = (height, width)
     backdrop = Backdrop(colour.reshape(*shape, 3), depth.reshape(shape), floor.reshape(shape), screen.reshape(shape))
     for box in room.boxes:
-        _draw_box(box, camera, rays_world, room, backdrop)
+        _render_box(box, camera, rays_world, room, backdrop)
     return backdrop

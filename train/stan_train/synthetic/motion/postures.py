@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stan_train.synthetic.body import SIDES, Array, Physique, Pose
+from stan_train.synthetic.motion.body import SIDES, Array, Physique, Pose
 
 _ZERO3 = np.zeros(3)
 _HAND_AT_SIDE = np.array([[0.05, 0.235, -0.575], [0.05, -0.235, -0.575]])

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stan_train.synthetic.body import Array, Physique, Pose, blend
-from stan_train.synthetic.postures import along, stand
+from stan_train.synthetic.motion.body import Array, Physique, Pose, blend
+from stan_train.synthetic.motion.postures import along, stand
 
 Motion = Callable[[float], Pose]
 Overlay = Callable[[float, Pose], Pose]

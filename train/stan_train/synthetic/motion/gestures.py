@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stan_train.synthetic.body import SIDES, Physique, Pose, solve
-from stan_train.synthetic.postures import along, feet_under, rising, sit, stand, with_hand, with_hand_on_head
-from stan_train.synthetic.script import Plan, Prop, Script, alive, bump, seat
+from stan_train.synthetic.motion.body import SIDES, Physique, Pose
+from stan_train.synthetic.motion.postures import along, feet_under, rising, sit, stand, with_hand, with_hand_on_head
+from stan_train.synthetic.motion.script import Plan, Prop, Script, alive, bump, seat
+from stan_train.synthetic.motion.skeleton import solve
 
 COMPENSATORY_LEAN_RAD = np.radians(8.0)
 

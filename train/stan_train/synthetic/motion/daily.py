@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stan_train.synthetic.body import Physique, Pose
-from stan_train.synthetic.gestures import arm_raises, opening, raised, stand_from
-from stan_train.synthetic.postures import (
+from stan_train.synthetic.motion.body import Physique, Pose
+from stan_train.synthetic.motion.gestures import arm_raises, opening, raised, stand_from
+from stan_train.synthetic.motion.postures import (
     along,
     bent_to_floor,
     crouch,
@@ -19,17 +19,17 @@ from stan_train.synthetic.postures import (
     with_hand,
     with_hand_on_head,
 )
-from stan_train.synthetic.script import Plan, Prop, Script, alive, bump, seat
+from stan_train.synthetic.motion.script import Plan, Prop, Script, alive, bump, seat
 
 _Daily = Callable[[np.random.Generator, Physique, float], tuple[Script, tuple[Prop, ...], str]]
 
 
-def _somewhere(rng: np.random.Generator, body: Physique) -> Script:
+def _upright(rng: np.random.Generator, body: Physique) -> Script:
     return Script(body, stand(body, np.zeros(2), float(rng.uniform(-np.pi, np.pi)), rng), rng)
 
 
 def _standing(rng: np.random.Generator, body: Physique, duration_s: float) -> tuple[Script, tuple[Prop, ...], str]:
-    script = _somewhere(rng, body)
+    script = _upright(rng, body)
     for _ in range(3):
         script.hold(float(rng.uniform(0.2, 1.2)))
         head = [rng.uniform(-0.2, 0.35), rng.uniform(-0.1, 0.1), rng.uniform(-0.9, 0.9)]
@@ -88,7 +88,7 @@ def _sitting(rng: np.random.Generator, body: Physique, duration_s: float) -> tup
 
 
 def _bending(rng: np.random.Generator, body: Physique, duration_s: float) -> tuple[Script, tuple[Prop, ...], str]:
-    script = _somewhere(rng, body)
+    script = _upright(rng, body)
     upright = script.pose
     low = crouch(upright, body) if rng.random() < 0.4 else bent_to_floor(upright, body, float(rng.uniform(0.0, 0.9)))
     down_s, wait_s = float(rng.uniform(0.7, 1.4)), float(rng.uniform(0.1, 1.2))
