@@ -9,7 +9,7 @@ import pytest
 from stan_edge.errors import BackendError, BackendUnavailableError
 from stan_edge.model.contract import METHODS
 from stan_export.builder import GraphBuilder
-from stan_export.tensorrt import build_with_tensorrt_rtx
+from tests.stan_export.conftest import build_with_tensorrt_rtx
 
 
 @pytest.mark.parametrize("name", ["forward", *(f"explain-{method}" for method in METHODS)])

@@ -11,7 +11,7 @@ from stan_train.manifest import read_manifest
 from stan_train.regions import known_regions
 from stan_train.synthetic.dataset import SynthOptions, synthesise
 
-OPTIONS = SynthOptions(3, 11, duration_s=2.0, size_px=(160, 120), activities=("background", "falling"))
+OPTIONS = SynthOptions(clips=3, seed=11, duration_s=2.0, size_px=(160, 120), activities=("background", "falling"))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,6 @@ def test_finished_clips_are_not_rendered_again(folder: Path) -> None:
 
 def test_another_setting_in_the_same_folder_and_unknown_activities_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="clips with other settings"):
-        synthesise(folder, SynthOptions(3, 12), 1, lambda _done, _of: None)
+        synthesise(folder, SynthOptions(clips=3, seed=12), 1, lambda _done, _of: None)
     with pytest.raises(ConfigError, match="'dancing' does not exist"):
-        synthesise(tmp_path, SynthOptions(3, 12, activities=("dancing",)), 1, lambda _done, _of: None)
+        synthesise(tmp_path, SynthOptions(clips=3, seed=12, activities=("dancing",)), 1, lambda _done, _of: None)

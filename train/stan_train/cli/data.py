@@ -79,7 +79,14 @@ def synth(
     from stan_train.synthetic import ACTIVITIES
     from stan_train.synthetic.dataset import SynthOptions, synthesise
 
-    options = SynthOptions(clips, seed, duration_s, fps, _size_px(size), tuple(activity or ACTIVITIES))
+    options = SynthOptions(
+        clips=clips,
+        seed=seed,
+        duration_s=duration_s,
+        fps=fps,
+        size_px=_size_px(size),
+        activities=tuple(activity or ACTIVITIES),
+    )
     with progress_bar("rendering", Console(stderr=True)) as report:
         manifest = synthesise(out, options, workers, report)
     print(f"{clips} clips in {manifest}; look at them: stan-edge data preview {manifest} -o preview")
@@ -117,7 +124,7 @@ def _print_scan(found: Scan) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         for name in (*sorted(set(kind)), None):
-            chosen = [clip for clip, its in zip(clips, kind, strict=True) if name is None or its == name]
+            chosen = [clip for clip, found in zip(clips, kind, strict=True) if name is None or found == name]
             counts = [str(sum(clip.label == label for clip in chosen) or "-") for label in labels]
             minutes = f"{sum(clip.duration_s for clip in chosen) / 60:.1f}"
             table.add_row(

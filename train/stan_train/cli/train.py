@@ -99,21 +99,28 @@ def command(
     need_extra("train", "torch", "safetensors", "matplotlib", "lightning_fabric", "tensorboard", "sklearn")
     from stan_edge.model.contract import RegionKind, View
     from stan_train.augment import AugmentConfig
-    from stan_train.fit import FitConfig
-    from stan_train.splits import DataOptions
-    from stan_train.train import MachineOptions, ModelOptions, train
+    from stan_train.options import DataOptions, FitConfig, MachineOptions, ModelOptions
+    from stan_train.train import train
 
     train(
         out,
-        DataOptions(tuple(data or ()), tuple(also or ()), tuple(val or ()), folds, fold, val_share, clips),
+        DataOptions(
+            data=tuple(data or ()),
+            also=tuple(also or ()),
+            val=tuple(val or ()),
+            folds=folds,
+            fold=fold,
+            val_share=val_share,
+            draw=clips,
+        ),
         ModelOptions(
-            model,
-            init,
-            size_px,
-            window_s,
-            cast(View, choice("--view", view, *get_args(View))),
-            cast(RegionKind, choice("--region", region, *get_args(RegionKind))),
-            background,
+            model=model,
+            init=init,
+            size_px=size_px,
+            window_s=window_s,
+            view=cast(View, choice("--view", view, *get_args(View))),
+            region=cast(RegionKind, choice("--region", region, *get_args(RegionKind))),
+            background_share=background,
         ),
         FitConfig(
             epochs=epochs,
@@ -128,6 +135,10 @@ def command(
         ),
         AugmentConfig(flip=tuple(flip or ())),
         MachineOptions(
-            workers, devices, nodes, choice("--precision", precision, "auto", "32-true", "bf16-mixed"), cache
+            workers=workers,
+            devices=devices,
+            nodes=nodes,
+            precision=choice("--precision", precision, "auto", "32-true", "bf16-mixed"),
+            cache=cache,
         ),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stan_edge.errors import ConfigError
 from stan_edge.files import replacing
 from stan_train.manifest import REGION_SIDECAR, Clip, intervals_of, write_manifest
-from stan_train.processes import in_processes
+from stan_train.progress import in_processes
 from stan_train.synthetic.clip import SyntheticClip, render_clip
 from stan_train.synthetic.motion.activities import ACTIVITIES
 
@@ -20,7 +20,7 @@ DATASET = "synthetic"
 """Data set of all synthetic clips, in manifests and in the cards of models."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SynthOptions:
     """What to render: clip n shows activity n modulo their number; each clip is another person in another room."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stan_edge.model.bundle import PARITY, Bundle, open_bundle
-from stan_export.calibrate import shown_classes, uncalibrated
+from stan_export.frame_calibration import activity_classes, uncalibrated
 from stan_export.graphs import export_graphs
 from stan_export.parity import record
 from stan_export.seal import seal
@@ -28,8 +28,8 @@ def randomised(bundle: Bundle, config: StanConfig, folder: Path, seed: int = 0) 
     torch.manual_seed(seed)
     model, contract = Stan(config).eval(), bundle.contract
     export_graphs(model, contract.input, folder)
-    shown = shown_classes(contract.classes, contract.background)
-    methods = {method: uncalibrated(method, contract.input.frames, shown) for method in contract.methods}
+    activities = activity_classes(contract.classes, contract.background)
+    methods = {method: uncalibrated(method, contract.input.frames, activities) for method in contract.methods}
     # its raw scores are read by the same rules, and nobody replays it: logits alone are recorded
     shape = (1, contract.input.frames, contract.input.size_px, contract.input.size_px, 3)
     np.savez(folder / PARITY, **record(model, contract.input, np.zeros(shape, np.uint8), np.array([0]), methods=[]))

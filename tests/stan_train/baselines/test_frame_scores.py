@@ -1,42 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from stan_edge.errors import ConfigError
-from stan_train.baselines import SMOOTH_SIGMA, Baseline, BaselineFit, Kind, Method, fit_baseline, frame_scores, predict
+from stan_train.baselines.frame_scores import SMOOTH_SIGMA, Method, frame_scores
+from stan_train.baselines.network import Baseline, Kind, predict
+from tests.stan_train.baselines.conftest import FEATURES, FRAMES, KINDS, some_clips
 
-KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
 SCORED: list[tuple[Kind, Method]] = [(kind, method) for kind in KINDS for method in ("vanilla", "smoothgrad")]
 SCORED += [("cnn", "gradcam")]
-FRAMES, FEATURES = 8, 64
-TOLD = slice(3, 6)
-QUICK = BaselineFit(epochs=50, patience=50, lr=3e-3)
-
-
-def _clips(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise around a fixed level, float32 `[count, 8, 64]`; frames 3 to 5 alone tell class 0 from class 1."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 2
-    level = np.linspace(1, 9, FEATURES)
-    features = level * (1 + 0.1 * rng.normal(size=(count, FRAMES, FEATURES)))
-    features[:, TOLD] += np.where(labels == 1, 0.05, -0.05)[:, None, None] * level
-    return features.astype(np.float32), labels
-
-
-@pytest.fixture(scope="module")
-def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    features, labels = _clips(300, seed=0)
-    return features, labels, np.arange(300) >= 220
-
-
-@pytest.fixture(scope="module")
-def fitted(data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, Baseline]:
-    epochs = {"fcl": 30, "cnn": 15, "lstm": 4}
-    return {kind: fit_baseline(kind, *data, classes=2, config=replace(QUICK, epochs=epochs[kind])) for kind in KINDS}
 
 
 def _exact(kind: Kind, frames: int = 4, features: int = 12) -> Baseline:
@@ -47,18 +21,9 @@ def _exact(kind: Kind, frames: int = 4, features: int = 12) -> Baseline:
     return model.double()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_baseline_learns_what_three_frames_tell(kind: Kind, fitted: dict[str, Baseline]) -> None:
-    features, labels = _clips(40, seed=1)
-    probabilities = predict(fitted[kind], features)
-    assert probabilities.shape == (40, 2)
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-    assert (probabilities.argmax(1) == labels).mean() > 0.9
-
-
 @pytest.mark.parametrize(("kind", "method"), [scored for scored in SCORED if scored[0] != "lstm"])
 def test_the_frames_that_tell_the_class_score_highest(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
-    features, labels = _clips(40, seed=1)
+    features, labels = some_clips(40, seed=1)
     scores = np.mean(
         [
             frame_scores(fitted[kind], clip[None], 1, method, 10)[0]
@@ -71,20 +36,9 @@ def test_the_frames_that_tell_the_class_score_highest(kind: Kind, method: Method
     assert set(np.argsort(scores)[-3:]) == {3, 4, 5}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_model(kind: Kind, data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    short = replace(QUICK, epochs=2)
-    state = torch.random.get_rng_state()
-    first, again = (fit_baseline(kind, *data, classes=2, config=short) for _ in range(2))
-    other = fit_baseline(kind, *data, classes=2, config=replace(short, seed=1))
-    assert torch.equal(torch.random.get_rng_state(), state)
-    np.testing.assert_array_equal(predict(first, data[0]), predict(again, data[0]))
-    assert not np.array_equal(predict(first, data[0]), predict(other, data[0]))
-
-
 @pytest.mark.parametrize(("kind", "method"), SCORED)
 def test_scores_repeat_and_are_not_negative(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
-    clip = _clips(2, seed=3)[0][1]
+    clip = some_clips(2, seed=3)[0][1]
     scores = frame_scores(fitted[kind], clip[None], 1, method, 5)[0]
     np.testing.assert_array_equal(scores, frame_scores(fitted[kind], clip[None], 1, method, 5)[0])
     assert (scores >= 0).all()
@@ -163,68 +117,17 @@ def test_gradcam_follows_its_formula() -> None:
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
-def test_pictures_are_standardised_by_training_features_alone() -> None:
-    features, labels = _clips(120, seed=0)
-    features[90:] += 100  # validation
-    features[..., 5] = 7.0  # never moves
-    model = fit_baseline("fcl", features, labels, np.arange(120) >= 90, 2, replace(QUICK, epochs=1))
-    picture = model.standardise(features[:90]).numpy()
-    np.testing.assert_allclose(picture.mean((0, 1)), 0, atol=1e-4)
-    np.testing.assert_allclose(np.delete(picture.std((0, 1)), 5), 1, rtol=1e-4)
-    assert np.abs(picture[..., 5]).max() < 1e-3
-    assert float(model.span) == pytest.approx(np.percentile(picture, 99) - np.percentile(picture, 1), rel=1e-3)
-
-
-def test_training_stops_when_validation_gets_no_better() -> None:
-    """Labels of pure noise: the best epoch is an early one, and its weights are what comes back."""
-    rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(60, FRAMES, FEATURES)).astype(np.float32), rng.integers(0, 2, 60)
-    held_out = np.arange(60) >= 40
-
-    def fit(epochs: int) -> Baseline:
-        return fit_baseline("fcl", features, labels, held_out, 2, BaselineFit(epochs=epochs, patience=3, lr=3e-3))
-
-    np.testing.assert_array_equal(predict(fit(1000), features), predict(fit(2000), features))
-    picked = predict(fit(1000), features[held_out])[np.arange(20), labels[held_out]]
-    first = predict(fit(1), features[held_out])[np.arange(20), labels[held_out]]
-    assert -np.log(picked).mean() <= -np.log(first).mean() + 1e-6
-
-
 @pytest.mark.parametrize(("kind", "method"), SCORED)
 def test_clips_are_scored_each_by_itself(kind: Kind, method: Method, fitted: dict[str, Baseline]) -> None:
-    clips = _clips(40, seed=3)[0]  # more than go through the network at a time
+    clips = some_clips(40, seed=3)[0]  # more than go through the network at a time
     scores = frame_scores(fitted[kind], clips, 1, method, 5)
     assert scores.shape == (40, FRAMES)
     alone = np.stack([frame_scores(fitted[kind], clip[None], 1, method, 5)[0] for clip in clips[[0, 35]]])
     np.testing.assert_allclose(scores[[0, 35]], alone, rtol=1e-3, atol=1e-6 * scores.max())
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"features": np.zeros((4, 64), np.float32)}, "do not belong together"),
-        ({"labels": np.zeros(3, int)}, "do not belong together"),
-        ({"held_out": np.ones(4, bool)}, "both need clips"),
-        ({"held_out": np.zeros(4, bool)}, "both need clips"),
-        ({"labels": np.array([0, 1, 2, 0])}, "outside 0 to 1"),
-        ({"features": np.full((4, 8, 64), np.nan, np.float32)}, "not all finite"),
-        ({"kind": "svm"}, "No baseline is called 'svm'"),
-    ],
-)
-def test_wrong_training_data_is_refused(change: dict[str, object], message: str) -> None:
-    good = {
-        "kind": "fcl",
-        "features": np.zeros((4, 8, 64), np.float32),
-        "labels": np.array([0, 1, 0, 1]),
-        "held_out": np.array([False, False, True, True]),
-        "classes": 2,
-    }
-    with pytest.raises(ConfigError, match=message):
-        fit_baseline(**(good | change))  # type: ignore[arg-type]
-
-
 def test_wrong_questions_are_refused(fitted: dict[str, Baseline]) -> None:
-    clip = _clips(2, seed=3)[0][1]
+    clip = some_clips(2, seed=3)[0][1]
     with pytest.raises(ConfigError, match="fcl has none"):
         frame_scores(fitted["fcl"], clip[None], 1, "gradcam")
     with pytest.raises(ConfigError, match="No method is called 'shap'"):
@@ -240,5 +143,5 @@ def test_wrong_questions_are_refused(fitted: dict[str, Baseline]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_views_side_by_side_are_just_longer_features(kind: Kind) -> None:
     model = Baseline(kind, FRAMES, 2 * FEATURES, classes=2)
-    one, other = _clips(3, seed=0)[0], _clips(3, seed=1)[0]
+    one, other = some_clips(3, seed=0)[0], some_clips(3, seed=1)[0]
     assert predict(model, np.concatenate([one, other], axis=2)).shape == (3, 2)

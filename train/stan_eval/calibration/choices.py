@@ -14,11 +14,11 @@ from stan_edge.errors import ConfigError
 from stan_edge.files import file_digest
 from stan_edge.model.contract import CalibrationRecord, Contract, Method
 from stan_edge.pipeline.predictor import softmax
-from stan_eval.hysteresis import Hysteresis, Track
-from stan_eval.hysteresis import choose as choose_hysteresis
+from stan_eval.calibration.hysteresis import Hysteresis, Track
+from stan_eval.calibration.hysteresis import choose as choose_hysteresis
+from stan_eval.calibration.temperature import Temperature, fit_temperature
 from stan_eval.replay import ClipWindows
-from stan_eval.temperature import Temperature, fit_temperature
-from stan_export.calibrate import Calibration, ScoredWindows, choose
+from stan_export.frame_calibration import Calibration, ScoredWindows, choose
 from stan_train.manifest import Clip, Intervals
 from stan_train.sampling import LEFT_OUT
 

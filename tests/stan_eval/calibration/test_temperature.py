@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stan_eval.temperature import BOUNDS, fit_temperature, negative_log_likelihood
+from stan_eval.calibration.temperature import BOUNDS, fit_temperature, negative_log_likelihood
 
 
 def drawn(temperature: float, seed: int, count: int = 4000, spread: float = 3.0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import CalibrationRecord
-from stan_export.card import CARD
-from stan_export.seal import seal
+from stan_export.seal import CARD, seal
 
 
 def test_a_bundle_carries_a_card_of_what_it_is(tiny_bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from stan_edge.errors import ConfigError
 from stan_edge.model.contract import METHODS, InputSpec, Method
 from stan_edge.pipeline.attribution import correct, importance
 from stan_edge.pipeline.predictor import Explanation
-from stan_export.calibrate import (
+from stan_export.frame_calibration import (
     CalibrationWindows,
     ScoredWindows,
     _threshold,

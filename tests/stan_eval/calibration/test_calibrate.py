@@ -15,10 +15,10 @@ from stan_edge.cli.app import app
 from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import Contract
-from stan_eval.calibration_report import limits
-from stan_eval.decide import data_digest
-from stan_eval.hysteresis import Track, choose
-from stan_eval.recalibrate import check_clips
+from stan_eval.calibration.calibrate import check_clips
+from stan_eval.calibration.choices import data_digest
+from stan_eval.calibration.hysteresis import Track, choose
+from stan_eval.calibration.report import limits
 from stan_train.manifest import Clip, write_manifest
 from tests.e2e.conftest import write_video
 

@@ -37,7 +37,7 @@ class CalibrationWindows:
 
 @dataclass(frozen=True, eq=False)
 class ScoredWindows:
-    """What one method says of labelled windows."""
+    """Frame scores of labelled windows by one method."""
 
     raw: NDArray[np.float32]  # [N, T], frame scores
     still: NDArray[np.float32]  # [M, T], frame scores of windows that repeat one frame
@@ -102,16 +102,16 @@ def read_calibration(path: Path, spec: InputSpec, classes: int) -> CalibrationWi
     return windows
 
 
-def shown_classes(classes: Sequence[str], background: str | None) -> tuple[str, ...]:
+def activity_classes(classes: Sequence[str], background: str | None) -> tuple[str, ...]:
     """Classes whose frames can be important: all but the background."""
     return tuple(name for name in classes if name != background)
 
 
-def uncalibrated(method: Method, frames: int, shown: Sequence[str]) -> MethodSpec:
+def uncalibrated(method: Method, frames: int, activities: Sequence[str]) -> MethodSpec:
     """Without labelled windows: a flat profile, importance relative to each window, thresholds in the middle.
 
     Args:
-        shown: see `shown_classes`.
+        activities: see `activity_classes`.
     """
     # these need torch, which calibrating does not
     from stan_export.graphs import CLASS_SPECIFIC, MAP_CELL, TOKEN_CELL
@@ -123,7 +123,7 @@ def uncalibrated(method: Method, frames: int, shown: Sequence[str]) -> MethodSpe
         profile=(1.0,) * frames,
         cell_px=MAP_CELL if method in GRADIENTS else TOKEN_CELL,
         scale=None,
-        thresholds=dict.fromkeys(shown, 0.5),
+        thresholds=dict.fromkeys(activities, 0.5),
         samples={"smoothgrad": SAMPLES, "streaming": 1}.get(method),
     )
 
@@ -149,7 +149,7 @@ def calibrate(
         important=windows.important,
         counted=np.ones_like(windows.important),
     )
-    plain = uncalibrated(explainer.method, windows.frames.shape[1], shown_classes(classes, background))
+    plain = uncalibrated(explainer.method, windows.frames.shape[1], activity_classes(classes, background))
     return choose(explainer.method, plain, scored, classes, background)
 
 
@@ -169,7 +169,7 @@ def choose(
     Raises:
         ConfigError: the windows or the model do not tell important frames from others at all.
     """
-    shown = shown_classes(classes, background)
+    activities = activity_classes(classes, background)
     response = dealias(windows.still) if before.dealias else windows.still.astype(np.float64)
     usable = response[response.mean(1) > 1e-3 * response.mean()]  # a Grad-CAM may be zero everywhere
     if not len(usable):
@@ -181,16 +181,16 @@ def choose(
         raise ConfigError(f"Method {method} scores all frames alike; train the model longer.")
     spec = spec.model_copy(update={"scale": (float(low), float(high))})
     scores = gate(importance(windows.raw, spec), np.broadcast_to(windows.background, len(windows.raw))[:, None])
-    active = np.isin(windows.labels, [classes.index(name) for name in shown])
+    active = np.isin(windows.labels, [classes.index(name) for name in activities])
     common = _threshold(scores, windows, active)
     if common is None:
         raise ConfigError("The windows that show an activity need both important frames and others; add such windows.")
     own = {}
-    for name in shown:
+    for name in activities:
         mine = windows.labels == classes.index(name)
         if _mixed(windows, mine).sum() >= MIXED_WINDOWS and (found := _threshold(scores, windows, mine)) is not None:
             own[name] = found
-    thresholds = {name: own.get(name, common) for name in shown}
+    thresholds = {name: own.get(name, common) for name in activities}
     by_class = np.array([thresholds.get(name, np.inf) for name in classes])
     counted = windows.counted[active]
     flagged = (scores[active] >= by_class[windows.labels[active]][:, None])[counted]

@@ -18,10 +18,10 @@ from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import Contract, Method
 from stan_edge.parity import require_parity
 from stan_edge.pipeline.predictor import Explainer
-from stan_eval.calibration_report import print_report
-from stan_eval.decide import Recordings, calibrated_contract, decide
+from stan_eval.calibration.choices import Recordings, calibrated_contract, decide
+from stan_eval.calibration.report import print_report
 from stan_eval.replay import replay
-from stan_export.calibrate import still_scores
+from stan_export.frame_calibration import still_scores
 from stan_export.seal import put_in_place, seal
 from stan_train.manifest import Clip, read_manifest
 from stan_train.progress import progress_bar
@@ -30,7 +30,7 @@ STILL_WINDOWS = 200
 """Windows of which the response to stillness is taken: it is a mean, and converges long before all are used."""
 
 
-def recalibrate(
+def calibrate(
     folder: Path, data: Path, out: Path, methods: Sequence[Method], false_alarms_per_hour: float, backend: Backend
 ) -> None:
     """Calibrate the bundle `folder` on the clips of the manifest `data`, and write it to `out`.

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from stan_edge.backends.base import Backend
 from stan_edge.model.bundle import Bundle
-from stan_eval.faithfulness import (
-    SUBSTRATES,
-    Masked,
-    Substrate,
-    classifier,
-    measure_truth,
-    stride_order,
-    truth_figures,
-    truth_of,
-)
+from stan_eval.faithfulness.measure import classifier, faithfulness_figures, measure_faithfulness
+from stan_eval.faithfulness.order_scores import SUBSTRATES, Masked, Substrate, order_scores, stride_order
 from stan_eval.intervals import Unit
 from tests.conftest import MakeClip
 
@@ -45,7 +37,7 @@ def test_what_is_taken_away_is_replaced_by_what_is_left(flags: list[bool]) -> No
     pictures = np.random.default_rng(0).integers(0, 256, (2, FRAMES, 3, 3, 3)).astype(np.uint8)
     masked = Masked(brightest_counts, pictures)
     for substrate in SUBSTRATES:
-        seen = masked.shown(kept, substrate)
+        seen = masked.pictures(kept, substrate)
         assert np.array_equal(seen[:, kept], pictures[:, kept])
         for k in np.flatnonzero(~kept):
             if substrate == "clip mean" or not kept.any():
@@ -60,10 +52,12 @@ def test_what_is_taken_away_is_replaced_by_what_is_left(flags: list[bool]) -> No
 def test_an_order_that_puts_the_telling_frames_first_beats_chance_and_its_reverse(substrate: Substrate) -> None:
     rest = np.setdiff1d(np.arange(FRAMES), TELLING)
     right = np.concatenate([TELLING, rest])
-    best, worst = (truth_of(Masked(brightest_counts, window()), order, 1, substrate) for order in (right, right[::-1]))
+    best, worst = (
+        order_scores(Masked(brightest_counts, window()), order, 1, substrate) for order in (right, right[::-1])
+    )
     rng = np.random.default_rng(0)
     chance = [
-        truth_of(Masked(brightest_counts, window()), rng.permutation(FRAMES), 1, substrate).gain for _ in range(40)
+        order_scores(Masked(brightest_counts, window()), rng.permutation(FRAMES), 1, substrate).gain for _ in range(40)
     ]
     assert best.gain > max(chance)
     assert worst.gain < min(chance)
@@ -76,7 +70,7 @@ def test_an_order_that_puts_the_telling_frames_first_beats_chance_and_its_revers
 def test_the_areas_are_those_under_the_curves() -> None:
     """With the mean of the clip instead, a frame counts only where it is kept: p = min(k, 5) / 5 of the first k."""
     right = np.concatenate([TELLING, np.setdiff1d(np.arange(FRAMES), TELLING)])
-    found = truth_of(Masked(brightest_counts, window()), right, 1, "clip mean")
+    found = order_scores(Masked(brightest_counts, window()), right, 1, "clip mean")
     counts = np.array([0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
     kept = np.minimum(counts, 5) / 5
     widths = np.diff(counts) / FRAMES
@@ -93,10 +87,10 @@ def test_the_areas_are_those_under_the_curves() -> None:
 def test_the_network_runs_once_for_what_is_asked_twice() -> None:
     asked: list[np.ndarray] = []
     masked = Masked(lambda pictures: asked.append(pictures) or brightest_counts(pictures), window())  # type: ignore[func-returns-value]
-    first = truth_of(masked, np.arange(FRAMES), 1, "clip mean")
+    first = order_scores(masked, np.arange(FRAMES), 1, "clip mean")
     # of 12 shares kept and 12 taken away, all and nothing are the same
     assert len(asked) == 22
-    assert truth_of(masked, np.arange(FRAMES), 1, "clip mean") == first
+    assert order_scores(masked, np.arange(FRAMES), 1, "clip mean") == first
     assert len(asked) == 22
 
 
@@ -116,7 +110,7 @@ def test_windows_of_clips_are_measured_by_the_forward_graph(
         make_clip(tmp_path / "wrong.mp4", lit, "headache", important=marks),  # it says falling there
     ]
     turns = []
-    found = measure_truth(
+    found = measure_faithfulness(
         tiny_bundle, clips, ("vanilla", "gradcam"), backend, tiny_bundle, lambda: turns.append(1), fold=2
     )
     assert len(turns) == 4
@@ -126,7 +120,7 @@ def test_windows_of_clips_are_measured_by_the_forward_graph(
         *("vanilla", "gradcam", "vanilla, random weights", "gradcam, random weights"),
         *("odd, then even", "random"),
     }
-    figures = truth_figures(found)
+    figures = faithfulness_figures(found)
     for substrate in SUBSTRATES:
         # brightness decides, and bright frames are those of the light: the class's map knows them
         gain = figures["gradcam", substrate].figures["gain over random"]
@@ -152,4 +146,4 @@ def test_probabilities_are_those_of_the_runtime(tiny_bundle: Bundle, backend: Ba
 
 
 def test_nothing_measured_has_no_figures() -> None:
-    assert truth_figures([]) == {}
+    assert faithfulness_figures([]) == {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stan_edge.model.contract import Method
-from stan_eval.faithfulness import SUBSTRATES, OrderFigures, Substrate
+from stan_eval.faithfulness.measure import OrderFigures
+from stan_eval.faithfulness.order_scores import SUBSTRATES, Substrate
 from stan_eval.paper import INTERVALS
 from stan_eval.report import Row, Table
 
@@ -20,7 +21,7 @@ COLUMNS = {
 Figures = Mapping[tuple[str, Substrate], OrderFigures]
 
 
-def truth_table(figures: Figures, notes: Sequence[str]) -> Table:
+def faithfulness_table(figures: Figures, notes: Sequence[str]) -> Table:
     """A row for each order and substrate."""
     windows = next(iter(figures.values())).windows
     rows = tuple(
@@ -46,7 +47,7 @@ def truth_table(figures: Figures, notes: Sequence[str]) -> Table:
     )
 
 
-def truth_sentence(figures: Figures, methods: Sequence[Method], data: str) -> str:
+def faithfulness_sentence(figures: Figures, methods: Sequence[Method], data: str) -> str:
     """What a card says: each method against chance."""
     parts = []
     for method in methods:

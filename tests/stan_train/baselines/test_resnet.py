@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stan_edge.errors import CheckpointError
-from stan_train.resnet import Bottleneck, ResNet50, load_resnet50
+from stan_train.baselines.resnet import Bottleneck, ResNet50, load_resnet50
 
 
 @pytest.fixture(scope="module")
