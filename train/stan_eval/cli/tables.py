@@ -28,7 +28,10 @@ def command(
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
     """Train and measure every model, view and method of the paper on synthetic clips, in one unattended run."""
-    need_extra("export", "torch", "onnx", "sklearn", "lightning_fabric")
+    need_extra(
+        "export",
+        *("torch", "safetensors", "matplotlib", "lightning_fabric", "tensorboard", "sklearn", "scipy", "onnx"),
+    )
     from stan_eval.tables import GridOptions, tables
 
     options = GridOptions(
