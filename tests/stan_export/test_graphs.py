@@ -87,16 +87,19 @@ SHAPES = {
 }
 
 
+@pytest.fixture(scope="module", params=SHAPES)
+def other_shape(request, make, tmp_path_factory):
+    """An export of another shape, and the reference of three clips: for the predicted class, 0 and 1."""
+    exported = make(tmp_path_factory.mktemp(request.param), *SHAPES[request.param])
+    return exported, exported.record(exported.clips(3, seed=13), np.arange(3) - 1)
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_other_shapes_and_any_batch(shape, form, engine, make, tmp_path):
-    config, size_px, frames = SHAPES[shape]
-    exported = make(tmp_path, config, size_px, frames)
-    clips = exported.clips(3, seed=13)
-    classes = np.arange(3) - 1  # the predicted one, 0, 1
-    reference = exported.record(clips, classes)
+def test_other_shapes_and_any_batch(form, engine, other_shape):
+    exported, reference = other_shape
+    clips, classes = reference["frames"], reference["class_index"]
     for method in METHODS:
-        run = engine(tmp_path / graph_file(method, form))
+        run = engine(exported.folder / graph_file(method, form))
         for batch in (slice(0, 3), slice(1, 2), slice(1, 3)):
             outputs = run(frames=clips[batch], class_index=classes[batch], noise=exported.noise)
             for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
@@ -106,12 +109,12 @@ def test_other_shapes_and_any_batch(shape, form, engine, make, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["vanilla", "smoothgrad", "streaming", "staa-grad"])
-def test_gradient_depends_on_input_and_class(method, stan_t, engine):
+def test_gradient_depends_on_input_and_class(method, tiny, engine):
     """A gradient baked in as a constant of an example input would pass a check on that input."""
-    run = engine(stan_t.folder / f"explain-{method}.onnx")
-    first, second = stan_t.clips(2, seed=5)
+    run = engine(tiny.folder / f"explain-{method}.onnx")
+    first, second = tiny.clips(2, seed=5)
     scores = [
-        run(frames=clip[None], class_index=np.array([k]), noise=stan_t.noise)["frame_scores"][0]
+        run(frames=clip[None], class_index=np.array([k]), noise=tiny.noise)["frame_scores"][0]
         for clip, k in ((first, 0), (second, 0), (first, 1))
     ]
     for other in scores[1:]:
@@ -152,7 +155,7 @@ def test_smoothgrad_of_one_copy_is_the_gradient_at_the_noisy_pixels(engine, make
         assert _error(smooth[output], vanilla[output]) < 1e-6, output
 
 
-@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+@pytest.mark.parametrize("name", [pytest.param("stan_t", marks=pytest.mark.slow), "tiny"])
 def test_smoothgrad_is_the_same_in_every_run(name, engine, request):
     exported = request.getfixturevalue(name)
     run = engine(exported.folder / "explain-smoothgrad.onnx")

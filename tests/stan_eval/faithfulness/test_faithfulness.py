@@ -99,8 +99,9 @@ def test_the_stride_pattern_is_an_order() -> None:
 
 
 def test_windows_of_clips_are_measured_by_the_forward_graph(
-    make_clip: MakeClip, tiny_bundle: Bundle, backend: Backend, tmp_path: Path
+    make_clip: MakeClip, tiny_bundle: Bundle, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stan_eval.faithfulness.measure.RANDOM_ORDERS", 5)  # 20 only make chance surer
     lit = [60] * 20 + [190] * 20 + [60] * 10
     marks = ((20, 40),)
     clips = [
