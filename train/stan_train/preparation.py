@@ -44,6 +44,7 @@ def prepare(
     if data.data or data.also:
         parts = split(data, fit_config.seed)
     else:
+        # "drawn": where runs that may be continued have them
         parts = synthetic_parts(out / "drawn", data, fit_config.seed, machine.workers, console)
     classes = _classes(parts)
     if (out / STATE).is_file():
