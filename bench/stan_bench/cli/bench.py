@@ -71,8 +71,8 @@ def command(
     if mode == "compare":
         found = _compared(model, backend, precision, threads, method, rounds)
     else:
-        asked = _Asked(mode, path, crop, person, cameras, rounds, against_file)
-        found = _measured(asked, model, backend, precision or "f32", threads, method, allow_fallback=allow_fallback)
+        options = _BenchOptions(mode, path, crop, person, cameras, rounds, against_file)
+        found = _measured(options, model, backend, precision or "f32", threads, method, allow_fallback=allow_fallback)
     _write(found, json_file, markdown_file, plot_file)
     if found.slower:
         print(f"stan-edge: slower than {against_file}: {', '.join(found.slower)}.", file=sys.stderr)
@@ -80,7 +80,7 @@ def command(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _BenchOptions:
     mode: Mode
     path: Path | None
     crop: str | None
@@ -137,7 +137,7 @@ def _check_outputs(
 
 
 def _measured(
-    asked: _Asked,
+    options: _BenchOptions,
     model: Path | None,
     backend: str,
     precision: str,
@@ -158,34 +158,34 @@ def _measured(
     from stan_edge.sources import Crop
 
     process_start_s = time.monotonic() - process_age_s()
-    earlier = None if asked.against is None else read_earlier(asked.against)
-    crop = Crop.parse(asked.crop) if asked.crop else None
-    recording = None if asked.path is None else Recording(asked.path, crop, asked.person)
+    earlier = None if options.against is None else read_earlier(options.against)
+    crop = Crop.parse(options.crop) if options.crop else None
+    recording = None if options.path is None else Recording(options.path, crop, options.person)
     if recording is not None:
         recording.open().close()  # a wrong name is said before anything starts
     bundle = open_bundle(model or shipped_bundle())
     chosen = method_named(bundle, method)
     engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
-    made_of = conditions(asked.mode, bundle, engine, chosen, threads=threads)
+    made_of = conditions(options.mode, bundle, engine, chosen, threads=threads)
     if recording is not None:
-        made_of |= recording.conditions(asked.cameras)
-    if asked.against is not None and earlier is not None:
-        require_same_conditions(asked.against, earlier, made_of)
+        made_of |= recording.conditions(options.cameras)
+    if options.against is not None and earlier is not None:
+        require_same_conditions(options.against, earlier, made_of)
     versions = software(engine)
     explainer = Explainer(bundle, engine, chosen)
     loaded_s = time.monotonic() - process_start_s
     require_parity(bundle, engine, explainer)
     if recording is None:
-        measured = measure_pure(bundle, engine, explainer, rounds=asked.rounds)
-    elif asked.mode == "fast":
-        measured = measure_fast(bundle, engine, explainer, recording, plays=asked.rounds)
+        measured = measure_pure(bundle, engine, explainer, rounds=options.rounds)
+    elif options.mode == "fast":
+        measured = measure_fast(bundle, engine, explainer, recording, plays=options.rounds)
     else:
-        plays, cameras = asked.rounds, asked.cameras
+        plays, cameras = options.rounds, options.cameras
         measured = measure_camera(bundle, engine, explainer, recording, plays=plays, cameras=cameras)
     row = replay(bundle, engine, explainer)  # its errors stand beside the times; the remembered verdict has none
     refuse_misses(bundle, row)
     ran_on, cold_start = placement(bundle, engine, chosen), ColdStart.of(loaded_s, measured, process_start_s)
-    report = BenchReport(asked.mode, made_of, versions, row, measured, ran_on, cold_start)
+    report = BenchReport(options.mode, made_of, versions, row, measured, ran_on, cold_start)
 
     def draw() -> Figure:
         from stan_bench.plot import draw_report
@@ -193,9 +193,9 @@ def _measured(
         return draw_report(report, bundle.contract.hop_s)
 
     found = _Found([of_report(report)], report.to_json(), draw)
-    if asked.against is None or earlier is None:
+    if options.against is None or earlier is None:
         return found
-    compared = against(asked.against, earlier, report)
+    compared = against(options.against, earlier, report)
     return replace(found, sections=[*found.sections, of_against(compared)], slower=compared.regressions)
 
 
