@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
+from stan_edge.cli.blame import Blame
 from stan_edge.errors import StanEdgeError
 
 GROUP = "stan_edge.verbs"
@@ -51,8 +52,9 @@ def _options(
 
 def main() -> None:
     """Run the command; an error of ours is one sentence on stderr and an exit code."""
+    blame = Blame()
     try:
-        app()
+        app(obj=blame)
     except StanEdgeError as error:
-        print(f"stan-edge: {error}", file=sys.stderr)
+        print(f"stan-edge: {blame.sentence(error)}", file=sys.stderr)
         sys.exit(UNUSABLE)

@@ -127,7 +127,7 @@ class OverlayVideo(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        check_output(path, "--save-video", ".mp4")
+        check_output(path, "pictures.video", ".mp4")
         self._path = path
         self._part = path.with_suffix(".part.mp4")
         self._annotator = Annotator(contract, method)
@@ -157,8 +157,9 @@ class OverlayVideo(Sink):
             if not cv2.VideoCapture(str(self._part)).isOpened():
                 self._part.unlink(missing_ok=True)
                 raise ConfigError(
-                    f"--save-video {self._path}: cannot be written (what was written cannot be read back); "
-                    "make room or choose another folder."
+                    f"{self._path} cannot be written (what was written cannot be read back); "
+                    "make room or choose another folder.",
+                    field="pictures.video",
                 )
             self._part.replace(self._path)
 
@@ -181,5 +182,7 @@ class OverlayVideo(Sink):
         height, width = self._waiting[0][1].shape[:2]
         writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height + STRIP_PX))
         if not writer.isOpened():
-            raise ConfigError(f"--save-video {self._path}: cannot be written; choose a folder that you may write to.")
+            raise ConfigError(
+                f"{self._path} cannot be written; choose a folder that you may write to.", field="pictures.video"
+            )
         return writer

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from stan_edge.configuration import read_configuration
+
 from stan_edge.sources import demo_clip
 from tests.e2e.conftest import COMMAND, records
 
