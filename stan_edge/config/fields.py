@@ -41,7 +41,9 @@ def setting(
     *,
     variable: str | None = None,
     metavar: str | None = None,
-    **bounds: float,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
 ) -> Any:
     """A field.
 
@@ -50,9 +52,9 @@ def setting(
         help_text: one sentence, for the command line and the schema of the file.
         variable: of the environment.
         metavar: stands for the value in the help of the command line.
-        bounds: `ge`, `gt` and `le` of pydantic.
+        ge, gt, le: bounds of a number.
     """
-    info = Field(default, description=help_text, **bounds)
+    info = Field(default, description=help_text, ge=ge, gt=gt, le=le)
     info.metadata.append(Option(flag, variable, metavar))
     return info
 
