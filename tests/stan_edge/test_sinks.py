@@ -114,17 +114,18 @@ def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("sink", "name", "says"),
     [
-        (OverlayVideo, "seen.avi", r"--save-video .*seen\.avi: only \.mp4"),
-        (OverlayVideo, "nowhere/seen.mp4", r"--save-video .*nowhere does not exist"),
-        (TimelinePicture, "timeline.jpg", r"--save-timeline .*timeline\.jpg: only \.png"),
-        (TimelinePicture, "nowhere/timeline.png", r"--save-timeline .*nowhere does not exist"),
+        (OverlayVideo, "seen.avi", r"seen\.avi: only \.mp4"),
+        (OverlayVideo, "nowhere/seen.mp4", r"nowhere does not exist"),
+        (TimelinePicture, "timeline.jpg", r"timeline\.jpg: only \.png"),
+        (TimelinePicture, "nowhere/timeline.png", r"nowhere does not exist"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_refused_by_its_flag(
+def test_a_file_that_cannot_be_written_is_refused_by_its_field(
     tiny_bundle: Bundle, tmp_path: Path, sink: type, name: str, says: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         sink(tmp_path / name, tiny_bundle.contract, "vanilla")
+    assert refused.value.field == {OverlayVideo: "pictures.video", TimelinePicture: "pictures.timeline"}[sink]
 
 
 @contextmanager
@@ -141,8 +142,8 @@ def full_disk() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("sink", "name", "says"),
     [
-        (OverlayVideo, "seen.mp4", r"--save-video .*seen\.mp4: cannot be written .*; make room"),
-        (TimelinePicture, "timeline.png", r"--save-timeline .*timeline\.png: cannot be written \(.+\); make room"),
+        (OverlayVideo, "seen.mp4", r"seen\.mp4 cannot be written .*; make room"),
+        (TimelinePicture, "timeline.png", r"timeline\.png cannot be written \(.+\); make room"),
     ],
 )
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
@@ -229,11 +230,12 @@ def test_a_camera_that_failed_is_said_at_once() -> None:
     assert said == ["door cannot be reached."]
 
 
-def test_a_display_without_a_screen_is_refused_by_its_flag(
+def test_a_display_without_a_screen_is_refused_by_its_field(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ConfigError, match="--display: there is no screen"):
+    with pytest.raises(ConfigError, match="There is no screen") as refused:
         Display(tiny_bundle.contract, "vanilla", threading.Event())
+    assert refused.value.field == "pictures.display"

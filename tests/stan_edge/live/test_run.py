@@ -63,7 +63,7 @@ def test_every_section_is_used(film, tiny_bundle, tmp_path):
     assert [end.camera for end in ends] == ["a", "b"]
     for kept, crop in zip(printed, ("0,0,32,32", None), strict=True):
         start, *_, end = kept.records
-        assert (start.hop_s, start.method, start.crop, start.privacy) == (0.5, "vanilla", crop, "blur")
+        assert (start.hop_s, start.method, start.crop, start.person) == (0.5, "vanilla", crop, False)
         assert isinstance(end, End)
     stored = [json.loads(row.body) for row in read_rows(tmp_path / "journal", "records").rows]
     assert {record["camera"] for record in stored} == {"a", "b"}

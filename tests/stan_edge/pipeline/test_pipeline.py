@@ -246,7 +246,7 @@ def test_the_local_view_of_a_masked_model_is_black_around_the_person(
 
 
 def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle) -> None:
-    with pytest.raises(ConfigError, match=r"--hop 0\.25"):
+    with pytest.raises(ConfigError, match=r"0\.25 s must be a multiple"):
         Pipeline("room", tiny_bundle.contract, "vanilla", 0.25, None, False)
 
 
