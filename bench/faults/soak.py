@@ -29,11 +29,12 @@ import typer
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
 from bench.faults.process_growth import Sampler, slope
 from stan_edge.backends.registry import open_backend
-from stan_edge.cli.outlets import Outlets
 from stan_edge.clock import SimulatedClock
+from stan_edge.config import RunConfig
 from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
+from stan_edge.live.deliveries import Deliveries
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import EventSpec
@@ -132,19 +133,16 @@ def main(
         receiver = Receiver()
         stack.callback(receiver.shutdown)
         clock, http = SimulatedClock(threads=2), free_port()
-        outlets = Outlets.parse(
-            mqtt=f"mqtt://127.0.0.1:{broker.port}/ward",
-            mqtt_password_file=None,
-            mqtt_ca=None,
-            mqtt_windows=1.0,
-            home_assistant=True,
-            webhook=f"http://127.0.0.1:{receiver.server_port}/",
-            webhook_secret_file=None,
-            outbox=folder / "outbox",
-            http=str(http),
+        config = RunConfig(
+            cameras=({"source": "room"},),
+            mqtt={"url": f"mqtt://127.0.0.1:{broker.port}/ward", "window_every_s": 1.0, "home_assistant": True},
+            webhook={"url": f"http://127.0.0.1:{receiver.server_port}/"},
+            outbox={"folder": folder / "outbox"},
+            http={"listen": str(http)},
         )
+        deliveries = Deliveries.plan(config)
         seen = Seen(clock)
-        sinks: list[Sink] = [seen, *outlets.open(["room"], bundle.contract, HOP_S, stack)[0]]
+        sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
         sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))

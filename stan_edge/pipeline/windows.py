@@ -237,5 +237,6 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
         return spec.hop_ticks(hop_s)
     except ValueError as error:
         raise ConfigError(
-            f"--hop {hop_s:g}: must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s."
+            f"{hop_s:g} s must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s.",
+            field="model.hop_s",
         ) from error

@@ -47,7 +47,9 @@ class ListenAddress:
         """
         match = re.fullmatch(r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*)):)?([0-9]{1,5})", text)
         if match is None or not 0 < int(match[3]) < 65536:
-            raise ConfigError(f"--http {text!r}: is no address; write HOST:PORT, for example 127.0.0.1:9464.")
+            raise ConfigError(
+                f"{text!r} is no address; write HOST:PORT, for example 127.0.0.1:9464.", field="http.listen"
+            )
         return cls(match[1] or match[2] or DEFAULT_HOST, int(match[3]))
 
 
@@ -63,7 +65,7 @@ class HttpServer(Sink):
             self._server = _Server(at, WholeHealth(health), registry)
         except (OSError, UnicodeError) as error:
             raise ConfigError(
-                f"--http {at.host}:{at.port}: cannot be listened on ({error}); choose another address."
+                f"{at.host}:{at.port} cannot be listened on ({error}); choose another address.", field="http.listen"
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
         self._thread.start()

@@ -124,7 +124,7 @@ class OverlayVideo(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        check_output(path, "--save-video", ".mp4")
+        check_output(path, "pictures.video", ".mp4")
         self._path = path
         self._annotator = Annotator(contract, method)
         self._waiting: deque[tuple[float, Image, float, Region]] = deque()
@@ -171,5 +171,6 @@ class OverlayVideo(Sink):
             yield
         except OSError as error:
             raise ConfigError(
-                f"--save-video {self._path}: cannot be written ({error.strerror}); make room or choose another folder."
+                f"{self._path} cannot be written ({error.strerror}); make room or choose another folder.",
+                field="pictures.video",
             ) from error

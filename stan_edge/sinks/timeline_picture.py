@@ -35,7 +35,7 @@ class TimelinePicture(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        check_output(path, "--save-timeline", ".png")
+        check_output(path, "pictures.timeline", ".png")
         self._path = path
         self._contract = contract
         self._thresholds = contract.methods[method].thresholds
@@ -65,7 +65,7 @@ class TimelinePicture(Sink):
         if self._frames:
             from stan_edge.reports.charts import render
 
-            write_whole(self._path, render(self._draw), "--save-timeline")
+            write_whole(self._path, render(self._draw), "pictures.timeline")
 
     def _keep(self, frame: TimelineFrame, thumb: Image) -> None:
         """Keep the strongest frames; which of them are shown is chosen at the end."""

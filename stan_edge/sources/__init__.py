@@ -81,7 +81,9 @@ def open_source(
     """
     folder = not is_camera(spec) and Path(spec).is_dir()
     if fps is not None and not folder:
-        raise ConfigError(f"--fps is the rate of a folder of pictures, and {camera_name(spec)} is none; leave it out.")
+        raise ConfigError(
+            f"A rate is for a folder of pictures, and {camera_name(spec)} is none; leave it out.", field="cameras.fps"
+        )
     opened = Camera(spec) if is_camera(spec) else ImageFolder(Path(spec), fps) if folder else VideoFile(Path(spec))
     opened.name = opened.name if name is None else name
     source: Source = PacedSource(opened) if realtime and not is_camera(spec) else opened

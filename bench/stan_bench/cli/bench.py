@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stan_edge.cli.flags import option
 from stan_edge.cli.options import AllowFallback, BackendName, CropText, MethodName, Model, Person, Threads
 from stan_edge.errors import ConfigError
 
@@ -38,7 +39,7 @@ def command(
     ] = False,
     model: Model = None,
     backend: BackendName = "auto",
-    precision: Annotated[str | None, typer.Option("--precision", help="f32 (default), bf16 or f16.")] = None,
+    precision: Annotated[str | None, option("model.precision")] = None,
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
     method: MethodName = None,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import need_extra
 from stan_edge.errors import ConfigError
+from stan_edge.extras import need_extra
 
 
 def command(

@@ -92,7 +92,7 @@ def test_a_window_without_explanation_is_counted_as_what_it_is(
 
 
 def test_a_hop_that_does_not_fit_the_model_is_refused(tiny_bundle: Bundle, explainer: Explainer) -> None:
-    with pytest.raises(ConfigError, match=r"--hop 0\.25"):
+    with pytest.raises(ConfigError, match=r"0\.25 s"):
         Pipeline("room", tiny_bundle.contract, explainer, 0.25)
 
 

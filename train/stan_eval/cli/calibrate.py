@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, Threads, need_extra
+from stan_edge.cli.options import BackendName, Threads
+from stan_edge.extras import need_extra
 
 
 def command(

@@ -7,7 +7,8 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from stan_edge.cli.options import choice, need_extra
+from stan_edge.cli.options import choice
+from stan_edge.extras import need_extra
 
 DATA, MODEL, FIT, MACHINE = "Data", "Model", "Training", "Machine"
 

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any
 
-import annotated_types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.backends.registry import ALL_BACKENDS
-from stan_edge.cli import run
-from stan_edge.configuration import SECTIONS, dotted, fields, line_of, read_configuration, tomllib
+from stan_edge.config import RunConfig
+from stan_edge.config.origins import load_config
+from stan_edge.config.run_config import SECTIONS
+from stan_edge.config.toml_file import dotted, line_of, tomllib
 from stan_edge.errors import ConfigError
 
-NOT_IN_A_FILE = {
-    "source": "camera.source says it",
-    "demo": "shows what the program does",
-    "fps": "for recordings",
-    "realtime": "for recordings",
-    "save_video": "a picture file of a run that never ends",
-    "save_timeline": "likewise",
-    "display": "a service has no screen",
-    "config": "is the file",
-    "check": "does not run",
-}
+CAMERA = "[camera]\nsource = 0\n"
 
 
-OPTIONS = get_type_hints(run.command, include_extras=True)
-"""The parameters of `run` as it declares them."""
+def said(config: RunConfig) -> dict[str, Any]:
+    """What differs from the defaults, without the sections that say nothing."""
+    return config.model_dump(exclude_defaults=True)
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -42,7 +33,7 @@ def write(folder: Path, content: str | bytes) -> Path:
 def refusal(folder: Path, content: str | bytes) -> str:
     path = write(folder, content)
     with pytest.raises(ConfigError) as refused:
-        read_configuration(path)
+        load_config(path)
     message = str(refused.value)
     assert message.startswith(str(path))
     assert message.endswith(".")
@@ -50,26 +41,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
     return message.removeprefix(str(path))
 
 
-def test_every_option_of_run_is_in_the_file_or_has_a_reason_not_to_be():
-    in_file = [parameter for _, parameter in fields()]
-    assert len(in_file) == len(set(in_file))
-    assert set(in_file) | set(NOT_IN_A_FILE) == set(OPTIONS) - {"context", "return"}
-    assert not set(in_file) & set(NOT_IN_A_FILE)
-
-
-def test_the_file_takes_the_numbers_and_names_that_the_options_take():
-    for (section, name), parameter in fields():
-        bounds = {type(mark): mark for mark in SECTIONS[section].model_fields[name].metadata}
-        smallest = OPTIONS[parameter].__metadata__[0].min
-        largest = OPTIONS[parameter].__metadata__[0].max
-        if largest is not None:
-            assert bounds[annotated_types.Le].le == largest, parameter
-        if smallest is not None:
-            assert bounds[annotated_types.Ge].ge == smallest, parameter
-    assert set(get_args(SECTIONS["model"].model_fields["backend"].annotation)) == {"auto", *ALL_BACKENDS}
-
-
-def test_a_whole_file_gives_the_parameters_of_run(tmp_path):
+def test_a_whole_file_gives_the_configuration(tmp_path):
     path = write(
         tmp_path,
         """
@@ -79,7 +51,7 @@ def test_a_whole_file_gives_the_parameters_of_run(tmp_path):
         person = false
         wait = true
         [model]
-        folder = "models/mine"
+        bundle = "models/mine"
         method = "gradcam"
         hop_s = 1
         threads = 2
@@ -94,22 +66,21 @@ def test_a_whole_file_gives_the_parameters_of_run(tmp_path):
         listen = "9464"
         """,
     )
-    assert read_configuration(path).options == {
-        "camera": "0",
-        "crop": "320,0,320,240",
-        "person": False,
-        "wait": True,
-        "model": tmp_path / "models/mine",
-        "method": "gradcam",
-        "hop_s": 1.0,
-        "threads": 2,
-        "journal": Path("/var/lib/stan-edge/room"),
-        "journal_mb": 500.0,
-        "mqtt": "mqtts://user@broker/ward",
-        "mqtt_password_file": tmp_path / "secrets/mqtt",
-        "home_assistant": True,
-        "http": "9464",
+    config, origins = load_config(path)
+    assert said(config) == {
+        "cameras": ({"source": "0", "crop": "320,0,320,240", "person": False, "wait": True},),
+        "model": {"bundle": tmp_path / "models/mine", "method": "gradcam", "hop_s": 1.0, "threads": 2},
+        "journal": {"folder": Path("/var/lib/stan-edge/room"), "megabytes": 500.0},
+        "mqtt": {
+            "url": "mqtts://user@broker/ward",
+            "password_file": tmp_path / "secrets/mqtt",
+            "home_assistant": True,
+        },
+        "http": {"listen": "9464"},
     }
+    assert origins.of("cameras.0.crop") == f"{path}, line 4, camera.crop"
+    assert origins.of("model.hop_s") == f"{path}, line 10, model.hop_s"
+    assert origins.of("model.backend") is None  # has its default
 
 
 @pytest.mark.parametrize(
@@ -123,15 +94,15 @@ def test_a_whole_file_gives_the_parameters_of_run(tmp_path):
     ],
 )
 def test_a_camera_is_taken_as_it_is_and_a_recording_from_the_folder_of_the_file(tmp_path, source, meant):
-    path = write(tmp_path, f"[camera]\nsource = {source}\n")
-    assert read_configuration(path).options == {"camera": meant.format(folder=tmp_path)}
+    config, _ = load_config(write(tmp_path, f"[camera]\nsource = {source}\n"))
+    assert [camera.source for camera in config.cameras] == [meant.format(folder=tmp_path)]
 
 
 def test_relative_paths_start_from_the_file_wherever_the_process_is(tmp_path, monkeypatch):
     (tmp_path / "etc").mkdir()
-    write(tmp_path / "etc", '[journal]\nfolder = "journal"')
+    write(tmp_path / "etc", CAMERA + '[journal]\nfolder = "journal"')
     monkeypatch.chdir(tmp_path)
-    assert read_configuration(Path("etc/room.toml")).options == {"journal": tmp_path / "etc/journal"}
+    assert load_config(Path("etc/room.toml"))[0].journal.folder == tmp_path / "etc/journal"
 
 
 def test_several_cameras_are_kept_apart_each_with_its_lines(tmp_path):
@@ -149,19 +120,27 @@ def test_several_cameras_are_kept_apart_each_with_its_lines(tmp_path):
         hop_s = 0.4
         """,
     )
-    read = read_configuration(path)
-    assert read.options == {"hop_s": 0.4}
-    door, yard = read.cameras
-    assert (door.source, door.name, door.crop, door.person) == ("rtsp://host/door", "door", "0,0,320,240", True)
-    assert (yard.source, yard.source_file, yard.name, yard.person) == (None, tmp_path / "secrets/yard", None, False)
-    assert read.where_in_camera(0, "crop") == f"{path}, line 5, camera.0.crop"
-    assert read.where_in_camera(1, "crop") == f"{path}, line 6, camera.1"  # which has none
-    assert read_configuration(write(tmp_path, '[camera]\nsource = 0\nname = "door"')).cameras == ()
+    config, origins = load_config(path)
+    assert said(config) == {
+        "cameras": (
+            {"source": "rtsp://host/door", "name": "door", "crop": "0,0,320,240"},
+            {"source_file": tmp_path / "secrets/yard", "person": False},
+        ),
+        "model": {"hop_s": 0.4},
+    }
+    assert origins.of("cameras.0.crop") == f"{path}, line 5, camera.0.crop"
+    assert origins.of("cameras.1.crop") == f"{path}, line 6, camera.1"  # which has none
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "[camera]\n", b"\xef\xbb\xbf[camera]\r\nwait = true\r\n"])
-def test_an_empty_file_and_one_from_windows_are_read(tmp_path, content):
-    assert set(read_configuration(write(tmp_path, content)).options) <= {"wait"}
+@pytest.mark.parametrize("content", ["", "# nothing\n"])
+def test_a_file_that_says_nothing_leaves_only_the_camera_to_say(tmp_path, content):
+    with pytest.raises(ConfigError, match=r"^Give one of: .* --demo"):
+        load_config(write(tmp_path, content))
+
+
+def test_a_file_from_windows_is_read(tmp_path):
+    config, _ = load_config(write(tmp_path, b"\xef\xbb\xbf[camera]\r\nwait = true\r\nsource = 3\r\n"))
+    assert said(config) == {"cameras": ({"source": "3", "wait": True},)}
 
 
 @pytest.mark.parametrize(
@@ -178,9 +157,15 @@ def test_an_empty_file_and_one_from_windows_are_read(tmp_path, content):
         ("[[camera]]\nsource = 0\n[[camera]]\nwiat = true", 4, "camera.1.wiat", "did you mean wait?"),
         ("camera = [1]", 1, "camera.0", "[[camera]] for each"),
         ("camera = []", 1, "camera", "[[camera]] above"),
+        ("cameras = [{source = 0}]", 1, "cameras", "did you mean camera?"),
+        ('[camera]\nsource = 0\n[mqtt]\n\nca = "x"', 5, "mqtt.ca", "no broker"),
+        ('[outbox]\nfolder = "x"\n[camera]\nsource = 0', 2, "outbox.folder", "nothing to keep"),
+        ("[camera]\nfps = 0", 2, "camera.fps", "0.1"),
+        ('[log]\nlevel = "loud"', 2, "log.level", "'warning'"),
+        ('[pictures]\nprivacy = "some"', 2, "pictures.privacy", "'silhouette'"),
         ('[camera]\nname = ""', 2, "camera.name", "empty"),
         ("camera = 0", 1, "camera", "[camera]"),
-        ("[camera]\nwait = true\n[model]\nthreads = 1.5", 4, "model.threads", "whole number"),
+        ("[camera]\nsource = 0\n[model]\nthreads = 1.5", 4, "model.threads", "whole number"),
         ("[model]\nthreads = -1", 2, "model.threads", "0"),
         (f"[model]\nthreads = 1{'0' * 30}", 2, "model.threads", "1024"),
         ("[model]\nhop_s = inf", 2, "model.hop_s", "number"),
@@ -189,16 +174,16 @@ def test_an_empty_file_and_one_from_windows_are_read(tmp_path, content):
         ("[model]\nhop_s = true", 2, "model.hop_s", "number"),
         ('[model]\nbackend = "tensorflow"', 2, "model.backend", "'openvino'"),
         ('[model]\nmethod = "magic"', 2, "model.method", "'gradcam'"),
-        ('[model]\nfolder = ""', 2, "model.folder", "empty"),
-        ("[model]\nfolder = 3", 2, "model.folder", "quotes"),
-        ('[model]\nfolder = "a\\u0000b"', 2, "model.folder", "control character"),
+        ('[model]\nbundle = ""', 2, "model.bundle", "empty"),
+        ("[model]\nbundle = 3", 2, "model.bundle", "quotes"),
+        ('[model]\nbundle = "a\\u0000b"', 2, "model.bundle", "control character"),
         ("model.threads = 2\nmodel.precision = 16", 2, "model.precision", "'f32'"),
         ("model = {threads = 2,  precision = 3}", 1, "model.precision", "'f32'"),
-        ("camera.wait = true\nmodel.threads = [1,\n2]\n", 2, "model.threads", "whole number"),
+        ("camera.source = 0\nmodel.threads = [1,\n2]\n", 2, "model.threads", "whole number"),
         ('[mqtt]\nurl = "mqtt://h"\npasswort_file = "x"', 3, "mqtt.passwort_file", "did you mean password_file?"),
         ('[mqtt]\nurl = "mqtt://h"\n[mqtt.tls]\nca = "x"', 3, "mqtt.tls", "unknown"),
         ('mqtt.url = "mqtt://h"\nmqtt.tls.ca = "x"', 2, "mqtt.tls", "unknown"),
-        ("[camera]\nwait = true\n[cammera]\n", 3, "cammera", "did you mean camera?"),
+        ("[camera]\nsource = 0\n[cammera]\n", 3, "cammera", "did you mean camera?"),
         ('wait = true\n"a\\nb" = 2', 1, "wait", "known here"),
         ('"a\\nb" = 2', 1, "'a\\nb'", "known here"),
         ("[journal]\nmegabytes = 0.5", 2, "journal.megabytes", "1"),
@@ -246,7 +231,7 @@ def test_what_is_no_toml_is_said_with_its_line(tmp_path, content, place, says):
 def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path):
     for path, says in ((tmp_path / "no.toml", "No such file"), (tmp_path, "directory")):
         with pytest.raises(ConfigError, match=says):
-            read_configuration(path)
+            load_config(path)
 
 
 def test_no_value_is_repeated(tmp_path):
@@ -254,7 +239,7 @@ def test_no_value_is_repeated(tmp_path):
         assert "geheim" not in refusal(tmp_path, content)
 
 
-NAMES = st.sampled_from([*SECTIONS, "source", "wait", "url", "days", "hop_s", "x", "", "ä", "a.b"])
+NAMES = st.sampled_from(["camera", *SECTIONS, "source", "wait", "url", "days", "hop_s", "x", "", "ä", "a.b"])
 VALUES = st.recursive(
     st.one_of(
         *(st.booleans(), st.integers(), st.floats(), st.dates(), st.datetimes(), st.times()),
@@ -282,12 +267,13 @@ def as_toml(value: object) -> str:
 
 def only_a_sentence(path: Path) -> None:
     try:
-        configuration = read_configuration(path)
+        config, origins = load_config(path)
     except ConfigError as error:
         assert "\n" not in str(error).removeprefix(str(path))
     else:
-        for parameter in configuration.options:
-            assert re.search(r", line \d+, \w+\.\w+$", configuration.where(parameter))
+        for section in config.model_fields_set - {"cameras"}:
+            for name in getattr(config, section).model_fields_set:
+                assert re.search(rf", line \d+, {section}\.{name}$", str(origins.of(f"{section}.{name}")))
 
 
 @given(content=st.binary(max_size=200) | st.text(st.characters(codec="utf-8"), max_size=200).map(str.encode))
