@@ -66,20 +66,12 @@ def stan_edge_commands() -> Iterator[tuple[str, list[str]]]:
     """The words after each `stan-edge` of the pages, also of blocks that are not run."""
     for block in ALL:
         for command in block.commands if block.language == "sh" else ():
-            words = shlex.shlex(command, posix=True, punctuation_chars=True)
+            words = shlex.shlex(re.sub(r"^sudo (-u \S+ )?", "", command), posix=True, punctuation_chars=True)
             words.whitespace_split = True
             for operator, part in groupby(words, key=lambda word: set(word) <= set("|&>;")):
-                before, ours, after = split_at([] if operator else list(part))
-                if ours and before[:1] in ([], ["sudo"]):
-                    yield str(block), after
-
-
-def split_at(words: list[str]) -> tuple[list[str], bool, list[str]]:
-    """What stands before and after the command's name, and whether it is there."""
-    for number, word in enumerate(words):
-        if Path(word).name == "stan-edge":
-            return words[:number], True, words[number + 1 :]
-    return words, False, []
+                name, *rest = part
+                if not operator and Path(name).name == "stan-edge":
+                    yield str(block), rest
 
 
 def test_every_option_exists() -> None:
