@@ -52,7 +52,8 @@ class Shell:
         self._folder = folder
         self._camera = camera
         self._env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        self._env["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+        if paths:
+            self._env["PYTHONPATH"] = os.pathsep.join(map(str, paths))
 
     def run(self, block: Block) -> None:
         """Every command must do what the page says, and none may print a traceback."""
