@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 Phase = Literal["start", "update", "end"]
 CameraState = Literal["connecting", "online", "stalled", "lost"]
-LoadLevel = Literal["full", "fewer_looks", "cheap", "alternate", "labels", "fewer"]
-SCHEMA = 1
+LoadLevel = Literal[
+    "full", "half_rate_detection", "cheaper_method", "explain_every_second", "labels_only", "every_second_window"
+]
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Start:
     """Names this run; events are called after it. The same recording, run in the same way, has the same."""
     live: bool = field(compare=False)
     hop_s: float
-    explain_class: str | None
+    target_class: str | None
     """The class that every window explains; None: each explains its own label."""
     crop: str | None
     """`x,y,width,height`; None: the whole picture."""
@@ -71,8 +73,9 @@ class Load:
 
     camera: str
     level: LoadLevel
-    """`full`: all that was asked for; `cheap`: explained by a cheaper method; `alternate`: every second window is
-    explained; `labels`: none is; `fewer`: every second window is shed."""
+    """`full`: all that was asked for; `half_rate_detection`: the person is looked for half as often; `cheaper_method`:
+    windows are explained by a cheaper method; `explain_every_second`: every second window is explained; `labels_only`:
+    none is; `every_second_window`: every second window is shed. Each level leaves out what those before it do."""
     method: Method | None
     """Explains what is explained; None: nothing is."""
     reason: str
@@ -120,7 +123,7 @@ class WindowResult:
     """What it was explained by; None: it was not, and no frame has a score."""
 
     @property
-    def explained(self) -> str | None:
+    def explained_class(self) -> str | None:
         """The class whose importance `frames` hold; None when it was not explained."""
         return None if self.method is None else self.target_class or self.label
 
@@ -137,7 +140,7 @@ class WindowResult:
             "label": self.label,
             "probability": None if self.probability is None else round(self.probability, 4),
             "probabilities": probabilities,
-            "explained": self.explained,
+            "explained_class": self.explained_class,
             "method": self.method,
             "frames": [frame.to_json() for frame in self.frames],
             "person": self.person,
@@ -185,8 +188,8 @@ class WindowCounts:
     done: int = 0
     invalid: int = 0
     shed: int = 0
-    labelled: int = 0
-    """Of those done: not explained, for want of time."""
+    unexplained: int = 0
+    """Of those done: only labelled, for want of time."""
 
     @property
     def due(self) -> int:

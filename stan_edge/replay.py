@@ -15,7 +15,7 @@ from stan_edge.records import Record
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame, Source
 
-_NOT_COMPARED = {"latency_ms", "id", "camera", "method", "labelled"}
+_NOT_COMPARED = {"latency_ms", "id", "camera", "method", "unexplained"}
 """The last two are new, and the same in every run of a recording."""
 
 
@@ -70,7 +70,7 @@ def last_run(folder: Path, video: Path) -> StoredRun:
     """
     records = read_rows(folder, "records").rows
     starts = [row for row in records if row.kind == "start"]
-    files = [row for row in starts if not json.loads(row.body)["live"]]
+    files = [row for row in starts if not row.record["live"]]
     same = [row for row in files if row.camera == str(video)]
     same = same or [row for row in files if Path(row.camera).name == video.name]
     if not same:
@@ -80,10 +80,10 @@ def last_run(folder: Path, video: Path) -> StoredRun:
     later = [row.seq for row in starts if row.seq > start.seq and row.camera == start.camera]
     span = start.seq, later[0] if later else ALL[1]
     of_run = [row for row in records if span[0] < row.seq < span[1] and row.camera == start.camera]
-    events = [json.loads(row.body) for row in of_run if row.kind == "event"]
-    windows = [json.loads(row.body) for row in read_rows(folder, "windows", span).rows if row.camera == start.camera]
-    ends = [json.loads(row.body) for row in of_run if row.kind == "end"]
-    return StoredRun(json.loads(start.body), (*windows, *events), ends[-1] if ends else None)
+    events = [row.record for row in of_run if row.kind == "event"]
+    windows = [row.record for row in read_rows(folder, "windows", span).rows if row.camera == start.camera]
+    ends = [row.record for row in of_run if row.kind == "end"]
+    return StoredRun(start.record, (*windows, *events), ends[-1] if ends else None)
 
 
 def differences(stored: StoredRun, fresh: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -21,7 +21,7 @@ def start(camera: str = "door", run: str = "run") -> Start:
         run=run,
         live=True,
         hop_s=0.2,
-        explain_class=None,
+        target_class=None,
         crop=None,
         person=True,
     )

@@ -52,7 +52,7 @@ def command(
         tracker = stack.enter_context(watching(masks=masks)) if start["person"] else None
         if stored.frames is not None:
             source = FirstFrames(source, stored.frames)
-        options = {"hop_s": start["hop_s"], "target_class": start["explain_class"]}
+        options = {"hop_s": start["hop_s"], "target_class": start["target_class"]}
         Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))
     for line in found[:SHOWN]:

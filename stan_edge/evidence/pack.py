@@ -47,7 +47,7 @@ def write_pack(
     lines = [to_line(case.start), *case.lines]
     (folder / RECORDS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (folder / CONTRACT).write_bytes(contract_file)
-    explained = [seen for seen in case.windows if seen.look and seen.result.explained == case.event.label]
+    explained = [seen for seen in case.windows if seen.look and seen.result.explained_class == case.event.label]
     by = Counter(seen.result.method for seen in explained).most_common(1)
     # a machine that was too slow has changed the method on the way, and maps of two methods differ in size
     explained = [seen for seen in explained if seen.result.method == by[0][0]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -37,8 +36,7 @@ class StoredEvent:
     @property
     def last(self) -> dict[str, Any]:
         """Its latest record."""
-        body: dict[str, Any] = json.loads(self.rows[-1].body)
-        return body
+        return self.rows[-1].record
 
     @property
     def at(self) -> datetime:

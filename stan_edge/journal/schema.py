@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stan_edge.errors import JournalDamagedError, JournalError
+from stan_edge.journal.schema_1 import upgraded
 
 FILE = "journal.db"
 SCHEMA = 1
@@ -86,6 +87,11 @@ class Row(Head):
 
     body: str
     """JSON."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record in the present schema, whichever it was written in."""
+        return upgraded(json.loads(self.body))
 
     @property
     def table(self) -> str:

@@ -106,7 +106,7 @@ class CameraLoop:
         # a recording waits, and everything is done for it
         rungs = setup.rungs if live else setup.rungs[:1]
         self._ladder = LoadShedder(
-            [rung for rung in rungs if camera.tracker or rung.level != "fewer_looks"], setup.hop_s
+            [rung for rung in rungs if camera.tracker or rung.level != "half_rate_detection"], setup.hop_s
         )
         self._run_id = ""
         self._damaged = self._slow_before = 0
@@ -271,7 +271,7 @@ class CameraLoop:
             run="",
             live=source.live,
             hop_s=setup.hop_s,
-            explain_class=setup.target_class,
+            target_class=setup.target_class,
             crop=str(source.crop) if isinstance(source, CroppedSource | Reconnecting) and source.crop else None,
             person=self._tracker is not None,
         )

@@ -72,24 +72,27 @@ def service_levels(bundle: Bundle, backend: Backend, explainer: Explainer) -> li
 
     What saves nothing is no rung, nor is what this engine cannot do, or does not reproduce from float64.
     """
-    rungs = [ServiceLevel("full", explainer), ServiceLevel("fewer_looks", explainer, detection_hz=REDUCED_DETECTION_HZ)]
+    rungs = [
+        ServiceLevel("full", explainer),
+        ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ),
+    ]
     for method in sorted(methods_of(bundle), key=COST.__getitem__):
         if COST[explainer.method] < WORTH * COST[method]:
             break
         with suppress(BackendError, ParityError):
             cheaper = Explainer(bundle, backend, method)
             require_parity(bundle, backend, cheaper)
-            rungs.append(replace(rungs[-1], level="cheap", explainer=cheaper))
+            rungs.append(replace(rungs[-1], level="cheaper_method", explainer=cheaper))
             explainer = cheaper
     if COST[explainer.method] >= WORTH:
         with suppress(BackendError, ParityError):
             labeller = Classifier(bundle, backend)
             require_label_parity(bundle, backend, labeller)
             rungs += [
-                replace(rungs[-1], level="alternate", labeller=labeller, explain_every=2),
-                replace(rungs[-1], level="labels", explainer=None, labeller=labeller),
+                replace(rungs[-1], level="explain_every_second", labeller=labeller, explain_every=2),
+                replace(rungs[-1], level="labels_only", explainer=None, labeller=labeller),
             ]
-    return [*rungs, replace(rungs[-1], level="fewer", take_every=2)]
+    return [*rungs, replace(rungs[-1], level="every_second_window", take_every=2)]
 
 
 class LoadShedder:

@@ -178,10 +178,10 @@ class Pipeline:
     def _on_own_scale(self, result: WindowResult) -> WindowResult:
         """For the timeline, which has one threshold a class: what another method says, on the scale of the stream's
         own."""
-        if result.method in (None, self._method) or result.explained not in self._thresholds:
+        if result.method in (None, self._method) or result.explained_class not in self._thresholds:
             return result
         theirs, own = (
-            self._contract.methods[name].thresholds[result.explained] for name in (result.method, self._method)
+            self._contract.methods[name].thresholds[result.explained_class] for name in (result.method, self._method)
         )
         frames = tuple(
             frame if frame.score is None else replace(frame, score=rescale(frame.score, theirs, own))
@@ -192,8 +192,8 @@ class Pipeline:
     def _count(self, window: Window, verdict: Prediction | None) -> None:
         counts = self.counts
         if verdict is not None:
-            labelled = counts.labelled + (not isinstance(verdict, Explanation))
-            self.counts = replace(counts, done=counts.done + 1, labelled=labelled)
+            unexplained = counts.unexplained + (not isinstance(verdict, Explanation))
+            self.counts = replace(counts, done=counts.done + 1, unexplained=unexplained)
         elif window.reason is not None:
             self.counts = replace(counts, invalid=counts.invalid + 1)
         else:

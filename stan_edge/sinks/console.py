@@ -161,8 +161,8 @@ class ConsoleView(Sink):
 
     def _summary(self, end: End) -> Text:
         counts = end.windows
-        text = Text(f"{end.frames} frames, {counts.done - counts.labelled} of {counts.due} windows explained")
-        for what, number in (("only labelled", counts.labelled), ("invalid", counts.invalid), ("shed", counts.shed)):
+        text = Text(f"{end.frames} frames, {counts.done - counts.unexplained} of {counts.due} windows explained")
+        for what, number in (("only labelled", counts.unexplained), ("invalid", counts.invalid), ("shed", counts.shed)):
             if number:
                 text.append(f", {number} {what}", "yellow")
         for cause, number in end.dropped.items():
@@ -180,11 +180,11 @@ def _status_line(status: Status) -> Text:
 
 _DONE = {
     "full": "every window is explained by {}",
-    "fewer_looks": "the person is looked for half as often",
-    "cheap": "every window is explained by {}",
-    "alternate": "every second window is explained by {}",
-    "labels": "windows are only labelled",
-    "fewer": "every second window is left out",
+    "half_rate_detection": "the person is looked for half as often",
+    "cheaper_method": "every window is explained by {}",
+    "explain_every_second": "every second window is explained by {}",
+    "labels_only": "windows are only labelled",
+    "every_second_window": "every second window is left out",
 }
 
 

@@ -44,7 +44,7 @@ INVALID = WindowResult(
 )
 EVENT = Event("cam", 0, "start", "falling", 1.0, 2.33333, 0.95555, (FrameScore(1.2, 36, 0.8, True),))
 STATUS = Status("cam", "lost", "cam cannot be reached.", 3, 12.345678)
-LOAD = Load("cam", "cheap", "gradcam", "windows were late for 1 s", 12.345678)
+LOAD = Load("cam", "cheaper_method", "gradcam", "windows were late for 1 s", 12.345678)
 END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
 
 
@@ -55,7 +55,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
             START,
             {
                 "type": "start",
-                "schema": 1,
+                "schema": 2,
                 "camera": "cam",
                 "model": "stan-t",
                 "model_digest": "sha256:00",
@@ -68,7 +68,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "run": "1f",
                 "live": False,
                 "hop_s": 0.2,
-                "explain_class": None,
+                "target_class": None,
                 "crop": "0,0,64,48",
                 "person": True,
             },
@@ -97,7 +97,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "label": "falling",
                 "probability": 0.9123,
                 "probabilities": {"background": 0.0877, "falling": 0.9123},
-                "explained": "falling",
+                "explained_class": "falling",
                 "method": "vanilla",
                 "frames": [
                     {"t_s": 0.6, "index": 18, "score": 0.1235, "important": False},
@@ -120,7 +120,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "label": None,
                 "probability": None,
                 "probabilities": None,
-                "explained": None,
+                "explained_class": None,
                 "method": None,
                 "frames": [{"t_s": 0.8, "index": 24, "score": None, "important": False}],
                 "person": "none",
@@ -132,7 +132,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
             {
                 "type": "load",
                 "camera": "cam",
-                "level": "cheap",
+                "level": "cheaper_method",
                 "method": "gradcam",
                 "reason": "windows were late for 1 s",
                 "t_s": 12.3457,
@@ -159,7 +159,7 @@ END = End("cam", "end_of_stream", 90, WindowCounts(18, 2, 1), {"slow": 4})
                 "camera": "cam",
                 "reason": "end_of_stream",
                 "frames": 90,
-                "windows": {"due": 21, "done": 18, "invalid": 2, "shed": 1, "labelled": 0},
+                "windows": {"due": 21, "done": 18, "invalid": 2, "shed": 1, "unexplained": 0},
                 "dropped": {"slow": 4},
             },
         ),

@@ -201,7 +201,7 @@ def test_on_one_console_every_line_says_which_camera_it_is_of(tiny_bundle: Bundl
         screen._live.refresh()
         assert out.getvalue().count("tiny on onnxruntime f32") >= 2
     views["yard"].record(Status("yard", "lost", "yard cannot be reached.", 0, 12.5))
-    views["yard"].record(Load("yard", "alternate", "gradcam", "windows were late for 1 s", 20.0))
+    views["yard"].record(Load("yard", "explain_every_second", "gradcam", "windows were late for 1 s", 20.0))
     views["door"].record(replace(an_event(0, "end"), camera="door"))
     views["door"].record(End("door", "stopped", 90, WindowCounts(20, 1, 2, 7)))
     views["door"].close()

@@ -25,7 +25,7 @@ from stan_edge.person.tracking import DETECTION_HZ, REDUCED_DETECTION_HZ
 from stan_edge.pipeline.predictor import Classifier, Explainer
 
 HOP_S = 0.2
-LEVELS = ("full", "fewer_looks", "cheap", "alternate", "labels", "fewer")
+LEVELS = ("full", "half_rate_detection", "cheaper_method", "explain_every_second", "labels_only", "every_second_window")
 
 
 @pytest.fixture
@@ -59,18 +59,28 @@ def test_a_hiccup_changes_nothing(ladder: LoadShedder) -> None:
 def test_room_steps_up_one_by_one_and_slower_than_down(ladder: LoadShedder) -> None:
     noted(ladder, 0.3, 0.0, 60.0)
     changes = noted(ladder, 0.05, 60.0, 160.0)
-    assert [level for _, level in changes] == ["labels", "alternate", "cheap", "fewer_looks", "full"]
+    assert [level for _, level in changes] == [
+        "labels_only",
+        "explain_every_second",
+        "cheaper_method",
+        "half_rate_detection",
+        "full",
+    ]
     assert np.diff([60.0, *(at_s for at_s, _ in changes)]) == pytest.approx(UP_AFTER_S, abs=HOP_S + 1e-6)
 
 
 def test_on_time_without_room_stays_where_it_is(ladder: LoadShedder) -> None:
     noted(ladder, 0.3, 0.0, 1.5)
     assert noted(ladder, 0.15, 1.5, 1000.0) == []
-    assert ladder.rung.level == "fewer_looks"
+    assert ladder.rung.level == "half_rate_detection"
 
 
 def test_what_is_always_too_much_is_tried_less_and_less_often() -> None:
-    ladder, changes, now_s = LoadShedder([ServiceLevel("full", None), ServiceLevel("cheap", None)], HOP_S), [], 0.0
+    ladder, changes, now_s = (
+        LoadShedder([ServiceLevel("full", None), ServiceLevel("cheaper_method", None)], HOP_S),
+        [],
+        0.0,
+    )
     while now_s < 7200.0:
         late_s = 0.25 if ladder.rung.level == "full" else 0.02
         if ladder.note(late_s, now_s) is not None:
@@ -99,27 +109,27 @@ def test_a_rung_says_what_is_done_with_each_window() -> None:
     explainer, labeller = object(), object()
     ways = {
         "all": ServiceLevel("full", explainer),
-        "alternate": ServiceLevel("alternate", explainer, labeller, explain_every=2),
-        "labels": ServiceLevel("labels", None, labeller),
-        "fewer labels": ServiceLevel("fewer", None, labeller, take_every=2),
-        "fewer": ServiceLevel("fewer", explainer, take_every=2),
+        "explain_every_second": ServiceLevel("explain_every_second", explainer, labeller, explain_every=2),
+        "labels_only": ServiceLevel("labels_only", None, labeller),
+        "fewer labels": ServiceLevel("every_second_window", None, labeller, take_every=2),
+        "every_second_window": ServiceLevel("every_second_window", explainer, take_every=2),
     }  # type: ignore[arg-type]
     e, x, s = explainer, labeller, None
     assert {name: [rung.way(n) for n in range(4)] for name, rung in ways.items()} == {
         "all": [e, e, e, e],
-        "alternate": [e, x, e, x],
-        "labels": [x, x, x, x],
+        "explain_every_second": [e, x, e, x],
+        "labels_only": [x, x, x, x],
         "fewer labels": [x, s, x, s],
-        "fewer": [e, s, e, s],
+        "every_second_window": [e, s, e, s],
     }
 
 
 @pytest.mark.parametrize(
     ("method", "levels", "cheap"),
     [
-        ("gradcam", ["full", "fewer_looks", "fewer"], None),  # as cheap as a label
-        ("vanilla", ["full", "fewer_looks", "cheap", "fewer"], "gradcam"),
-        ("smoothgrad", ["full", "fewer_looks", "cheap", "fewer"], "gradcam"),
+        ("gradcam", ["full", "half_rate_detection", "every_second_window"], None),  # as cheap as a label
+        ("vanilla", ["full", "half_rate_detection", "cheaper_method", "every_second_window"], "gradcam"),
+        ("smoothgrad", ["full", "half_rate_detection", "cheaper_method", "every_second_window"], "gradcam"),
     ],
 )
 def test_the_shipped_model_leaves_out_what_saves_something(
@@ -137,7 +147,13 @@ def test_a_model_with_a_dear_method_only_gives_up_explanations_before_windows(
     eager_bundle: Bundle, backend: Backend, explainer: Explainer
 ) -> None:
     rungs = service_levels(eager_bundle, backend, explainer)
-    assert [rung.level for rung in rungs] == ["full", "fewer_looks", "alternate", "labels", "fewer"]
+    assert [rung.level for rung in rungs] == [
+        "full",
+        "half_rate_detection",
+        "explain_every_second",
+        "labels_only",
+        "every_second_window",
+    ]
     assert [rung.explainer for rung in rungs] == [explainer, explainer, explainer, None, None]
     assert (rungs[2].explain_every, rungs[-1].take_every) == (2, 2)
 
@@ -179,4 +195,4 @@ def test_several_windows_are_explained_each_as_if_alone(explainer: Explainer) ->
 
 def test_fewer_keeps_what_the_rung_above_it_does(eager_bundle: Bundle, backend: Backend, explainer: Explainer) -> None:
     *_, labels, fewer = service_levels(eager_bundle, backend, explainer)
-    assert replace(fewer, level="labels", take_every=1).__dict__ == labels.__dict__
+    assert replace(fewer, level="labels_only", take_every=1).__dict__ == labels.__dict__

@@ -98,7 +98,7 @@ def test_another_class_than_the_one_shown_can_be_explained(
     plain = watch(ScriptedSource(scene, live=False))[1].of(WindowResult)
     for one, other in zip(asked, plain, strict=True):
         assert (one.label, one.probabilities) == (other.label, other.probabilities)
-        assert (one.explained, other.explained) == ("headache", other.label)
+        assert (one.explained_class, other.explained_class) == ("headache", other.label)
     given: list[int] = []
 
     class Noting(Explainer):

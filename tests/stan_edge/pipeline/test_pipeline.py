@@ -279,10 +279,10 @@ def test_what_a_cheaper_method_says_is_judged_by_its_own_scale_and_threshold(
     thresholds = methods["vanilla"].thresholds  # type: ignore[attr-defined]
     assert [frame.is_important(thresholds) for frame in cheap.final] == flags
     labelled = stream.conclude(windows[1], Prediction(logits), 1.0)
-    assert (labelled.result.label, labelled.result.method, labelled.result.explained) == ("falling", None, None)
+    assert (labelled.result.label, labelled.result.method, labelled.result.explained_class) == ("falling", None, None)
     assert {(frame.score, frame.important) for frame in labelled.result.frames} == {(None, False)}
     assert {(frame.label, frame.importance) for frame in labelled.final} == {(None, None)}
     own = stream.conclude(windows[2], replace(rising, frame_scores=rising.frame_scores / 10), 1.0)
     assert own.result.method == "vanilla"
     assert [frame.important for frame in own.result.frames] == [score >= 0.8 for score in np.linspace(0, 1, 20)]
-    assert (stream.counts.done, stream.counts.labelled) == (3, 1)
+    assert (stream.counts.done, stream.counts.unexplained) == (3, 1)

@@ -49,7 +49,7 @@ START = Start(
     run="run",
     live=True,
     hop_s=0.2,
-    explain_class=None,
+    target_class=None,
     crop=None,
     person=True,
 )

@@ -93,7 +93,7 @@ def test_two_cameras_of_a_run_are_told_apart_and_as_healthy_as_the_worse(monkeyp
         for k in range(number):
             metrics.record(a_window(k))
     yard.record(replace(a_window(9), method="gradcam"))
-    yard.record(Load("yard", "alternate", "gradcam", "windows were late for 1 s", 3.0))
+    yard.record(Load("yard", "explain_every_second", "gradcam", "windows were late for 1 s", 3.0))
     _, text = served.ask("/metrics")
     found = {
         (sample.name, sample.labels["camera"]): sample.value

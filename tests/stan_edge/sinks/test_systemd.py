@@ -214,10 +214,10 @@ def test_several_cameras_are_one_service_that_starves_with_any_of_them(
         door.turn({})  # and the other hangs
         time.sleep(0.05)
     assert manager.told().count("WATCHDOG=1") <= 1
-    yard.record(Load("yard", "labels", None, "windows were late for 1 s", 9.0))
+    yard.record(Load("yard", "labels_only", None, "windows were late for 1 s", 9.0))
     yard.turn({})
     told = manager.told()
-    assert any(line.endswith("0 events, load: labels") for line in told)
+    assert any(line.endswith("0 events, load: labels_only") for line in told)
     yard.record(End("yard", "it is gone.", 3, WindowCounts(), failed=True))
     yard.close()
     time.sleep(0.3)

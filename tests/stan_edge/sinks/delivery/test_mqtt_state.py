@@ -36,8 +36,8 @@ def test_who_comes_late_still_learns_what_is_the_case(mosquitto: Mosquitto, open
     }
     assert late.texts("/availability") == ["online"]
     assert all(retained for _, _, retained in late.messages)
-    tell(sink, Load(CAMERA, "labels", None, "windows were late for 1 s", 12.0))
-    late.wait(lambda: late.of("/state")[-1]["load"] == "labels")
+    tell(sink, Load(CAMERA, "labels_only", None, "windows were late for 1 s", 12.0))
+    late.wait(lambda: late.of("/state")[-1]["load"] == "labels_only")
     tell(sink, an_event(0, "end"), End(CAMERA, "stopped", 10, WindowCounts()))
     sink.close()
     late.wait(lambda: late.texts("/availability")[-1] == "offline")
