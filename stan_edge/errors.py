@@ -31,6 +31,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def one_line(text: str) -> str:
+    """In one line that any terminal can print: names and answers that a message repeats may hold anything."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class StanEdgeError(Exception):
     """Base of every error that stan-edge raises on purpose.
 
@@ -45,7 +50,7 @@ class StanEdgeError(Exception):
 
     def __str__(self) -> str:
         """In one line that any terminal can print: names and answers that it repeats may hold anything."""
-        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in super().__str__())
+        return one_line(super().__str__())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import typer
 from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
 from stan_edge.cli.blame import Blame
 from stan_edge.errors import StanEdgeError
+from stan_edge.log import configure
 
 GROUP = "stan_edge.verbs"
 UNUSABLE = 2
@@ -52,6 +53,7 @@ def _options(
 
 def main() -> None:
     """Run the command; an error of ours is one sentence on stderr and an exit code."""
+    configure()
     blame = Blame()
     try:
         app(obj=blame)

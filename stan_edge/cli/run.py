@@ -17,6 +17,7 @@ from stan_edge.cli.flags import given_values, with_run_options
 from stan_edge.config.origins import Given, load_config
 from stan_edge.config.run_config import NO_CAMERA
 from stan_edge.errors import ConfigError
+from stan_edge.log import configure
 
 if TYPE_CHECKING:
     from stan_edge.config import RunConfig
@@ -52,6 +53,7 @@ def command(
     given = given_values(context, options)
     _add_recording(given, source, demo=demo)
     run_config, context.ensure_object(Blame).origins = load_config(config, given, os.environ)
+    configure(run_config.log.level)
     if check:
         from stan_edge.live.check import check as check_config
 

@@ -17,7 +17,7 @@ from stan_edge.model.contract import Contract, Method
 from stan_edge.person.detection import watching
 from stan_edge.records import End
 from stan_edge.retention import Retention
-from stan_edge.sinks.base import Sink
+from stan_edge.sinks.base import Guarded, Sink
 from stan_edge.sinks.failures import Failures
 from stan_edge.sources import Feed
 
@@ -67,7 +67,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
         parts = zip(feeds, trackers, pictures, outputs, deliveries, strict=True)
         return runtime.watch(
             [
-                CameraSpec(feed, tracker, [*seen, *printed, Failures(), *delivering])
+                CameraSpec(feed, tracker, [*map(Guarded, seen), *printed, Failures(), *map(Guarded, delivering)])
                 for feed, tracker, seen, printed, delivering in parts
             ]
         )

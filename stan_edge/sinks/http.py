@@ -117,7 +117,7 @@ class _Server(ThreadingHTTPServer):
                     client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Said nowhere: whoever hangs up in the middle is no concern of ours."""
+        """Not logged: whoever hangs up in the middle is no concern of ours."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -144,9 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """A line for each scrape would fill the log."""
 
-    def _verdict(self, good: bool, told: Mapping[str, object]) -> None:
+    def _verdict(self, good: bool, body: Mapping[str, object]) -> None:
         status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        self._answer(status, json.dumps(told).encode() + b"\n", "application/json")
+        self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
         self.send_response(status)

@@ -220,14 +220,13 @@ def test_on_one_console_every_line_says_which_camera_it_is_of(tiny_bundle: Bundl
         assert line in out.getvalue(), line
 
 
-def test_a_camera_that_failed_is_said_at_once() -> None:
-    said: list[str] = []
-    sink = Failures(said.append)
+def test_a_camera_that_failed_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Failures()
     end = End("door", "stopped", 90, WindowCounts())
     sink.record(end)
-    assert said == []
+    assert caplog.messages == []
     sink.record(replace(end, failed=True, reason="door cannot be reached."))
-    assert said == ["door cannot be reached."]
+    assert caplog.messages == ["door cannot be reached."]
 
 
 def test_a_display_without_a_screen_is_refused_by_its_field(

@@ -19,6 +19,7 @@ from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.databases import PHASES, event
 from bench.faults.hostile.mutate import damaged
 from bench.faults.hostile.pictures import PLAYLISTS, scene
+from bench.faults.messages import kept_messages
 from bench.faults.mosquitto import free_port
 from stan_edge.records import End, WindowCounts
 from stan_edge.sinks.delivery.broker import Broker
@@ -181,29 +182,27 @@ def receivers(_folder: Path) -> Iterator[Case]:
         b"\x00\xff" * 5000,
         b"SSH-2.0-OpenSSH\r\n",
     )
-    with closing(Liar()) as liar:
+    with closing(Liar()) as liar, kept_messages() as messages:
 
         def case(rng: random.Random) -> str:
             answer = damaged(rng, good) if rng.random() < 0.4 else rng.choice(lies)
             liar.answer = lambda connection: _heard(connection, answer)
-            told: list[str] = []
-            hook = Webhook(
-                WebhookTarget.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None, told.append), say=told.append
-            )
+            messages.clear()
+            webhook = Webhook(WebhookTarget.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None))
             calls = liar.calls
-            hook.record(event("run", 0, rng.choice(PHASES)))
+            webhook.record(event("run", 0, rng.choice(PHASES)))
             _wait(lambda: liar.calls > calls, 5.0, "it was not posted")
-            _wait(lambda: hook._failures > 0 or hook.waiting == 0, 7.0, "it waits for an answer for ever")
+            _wait(lambda: webhook._failures > 0 or webhook.waiting == 0, 7.0, "it waits for an answer for ever")
             liar.answer = lambda connection: _heard(connection, good)
-            hook._not_before_s = 0.0  # its patience is tested elsewhere
-            hook.wake()
+            webhook._not_before_s = 0.0  # its patience is tested elsewhere
+            webhook.wake()
             began_s = time.monotonic()
-            hook.close()
-            if hook.waiting or time.monotonic() - began_s > 4.0:
-                raise BrokenPromiseError(f"{hook.waiting} messages wait: {told}")
-            if any("going on" in sentence for sentence in told):
-                raise BrokenPromiseError(told[-1])
-            return "delivered" if hook.delivered else "refused for good"
+            webhook.close()
+            if webhook.waiting or time.monotonic() - began_s > 4.0:
+                raise BrokenPromiseError(f"{webhook.waiting} messages wait: {messages}")
+            if any("going on" in sentence for sentence in messages):
+                raise BrokenPromiseError(messages[-1])
+            return "delivered" if webhook.delivered else "refused for good"
 
         yield case
 
@@ -233,7 +232,7 @@ def brokers(_folder: Path) -> Iterator[Case]:
         b"\x20\x00",
         b"\x90\x00",
     )
-    with closing(Liar()) as liar:
+    with closing(Liar()) as liar, kept_messages() as messages:
 
         def case(rng: random.Random) -> str:
             chosen = b"".join(rng.choice(packets) for _ in range(rng.randrange(1, 6)))
@@ -247,21 +246,21 @@ def brokers(_folder: Path) -> Iterator[Case]:
                     _good_broker(connection)
 
             liar.answer = answer
-            told: list[str] = []
+            messages.clear()
             broker = Broker.parse(f"mqtt://127.0.0.1:{liar.port}/ward")
-            mqtt = Mqtt(broker, "room", ["falling"], Outbox(None, told.append), say=told.append)
+            mqtt = Mqtt(broker, "room", ["falling"], Outbox(None))
             try:
                 mqtt.record(event("run", 0, "start"))
                 mqtt.record(event("run", 0, "end"))
-                _wait(lambda: mqtt.waiting == 0, 20.0, "nothing is delivered any more", told)
+                _wait(lambda: mqtt.waiting == 0, 20.0, "nothing is delivered any more", messages)
                 mqtt.record(End("room", "stopped", 0, WindowCounts()))
             finally:
                 began_s = time.monotonic()
                 mqtt.close()
             if time.monotonic() - began_s > 5.0:
                 raise BrokenPromiseError(f"closing took {time.monotonic() - began_s:.1f} s")
-            if any("going on" in sentence for sentence in told):
-                raise BrokenPromiseError(told[-1])
+            if any("going on" in sentence for sentence in messages):
+                raise BrokenPromiseError(messages[-1])
             return "delivered"
 
         yield case
@@ -288,9 +287,9 @@ def _good_broker(connection: socket.socket) -> None:
             connection.sendall(b"\xd0\x00")
 
 
-def _wait(until: Callable[[], bool], timeout_s: float, why: str, told: list[str] | None = None) -> None:
+def _wait(until: Callable[[], bool], timeout_s: float, why: str, messages: list[str] | None = None) -> None:
     until_s = time.monotonic() + timeout_s
     while not until():
         if time.monotonic() > until_s:
-            raise BrokenPromiseError(f"{why} {told or ''}")
+            raise BrokenPromiseError(f"{why} {messages or ''}")
         time.sleep(0.002)
