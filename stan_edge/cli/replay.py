@@ -25,7 +25,7 @@ def command(
     from itertools import islice
 
     from stan_edge.backends.registry import open_backend
-    from stan_edge.live.runtime import Runtime
+    from stan_edge.live.runtime import CameraSpec, Runtime
     from stan_edge.model.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.parity import require_parity
     from stan_edge.person.detection import watching
@@ -54,7 +54,7 @@ def command(
         if stored.frames is not None:
             source = FirstFrames(source, stored.frames)
         options = {"hop_s": start["hop_s"], "target_class": start["target_class"]}
-        Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
+        Runtime(bundle, engine, explainer, **options).watch([CameraSpec(source, tracker, [fresh])])
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))
     for line in found[:SHOWN]:
         print(line)
