@@ -74,7 +74,7 @@ def test_a_stream_without_person_search_and_with_another_method_says_what_the_co
     model: stan_edge.Model,
     command: Callable[..., Ran],  # noqa: F811
 ) -> None:
-    options = ("--no-person", "--method", "staa-grad", "--hop", "0.4", "--explain-class", "falling")
+    options = ("--no-person", "--method", "staa-grad", "--hop", "0.4", "--target-class", "falling")
     expected = list(recorded(command("run", REAL, "--json", *options)))
     with model.stream(method="staa-grad", target_class="falling", hop_s=0.4, person=False) as stream:
         assert streamed(stream, frames_of(REAL)) == expected
