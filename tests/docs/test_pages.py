@@ -31,6 +31,11 @@ from stan_edge.records import (
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.docs.shell import Shell
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ALL = [block for page in PAGES for block in blocks(page)]
 RUN = [page for page in PAGES if page.name != "recipes.md"]  # those have a test of their own
 RECORDS = ROOT / "docs" / "pages" / "records.md"
