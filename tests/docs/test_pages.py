@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import tomllib
 from typer.main import get_command
 
 from stan_edge.cli.app import app
