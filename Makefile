@@ -3,7 +3,7 @@
 # make test-runtime, make test-models   its two halves: the runtime, and training and export
 # make test-slow   the tests that take minutes
 # make docs   builds the documentation into .site/, offline; warnings are errors
-# make tables   the paper's grid on drawn clips, about an hour on two cores; a killed run goes on
+# make tables   the paper's grid on synthetic clips, about an hour on two cores; a killed run goes on
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,10 +23,10 @@ test: check
 	$(MAKE) --no-print-directory -j2 --output-sync=line test-runtime test-models
 
 test-runtime: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/e2e tests/stan_edge
+	$(BIN)/python -m pytest tests/e2e tests/stan_edge tests/stan_bench tests/test_architecture.py
 
 test-models: $(VENV)/.dev
-	nice -n 10 $(BIN)/python -m pytest tests/stan_train tests/stan_export
+	nice -n 10 $(BIN)/python -m pytest tests/stan_train tests/stan_export tests/stan_eval
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -16,11 +16,12 @@ from typing import Annotated
 import typer
 
 from stan_edge.model.contract import InputSpec
-from stan_eval.baseline_results import BaselineData, BaselineView, ClipFeatures, baseline_result, clip_features
+from stan_eval.baseline_features import BaselineView, ClipFeatures, clip_features
+from stan_eval.baseline_results import BaselineData, baseline_result
 from stan_eval.paper import data_notes, tables_of
 from stan_eval.report import to_markdown
+from stan_train.baselines.resnet import load_resnet50
 from stan_train.manifest import BACKGROUND, read_manifest
-from stan_train.resnet import load_resnet50
 
 VIEWS: tuple[BaselineView, ...] = ("global", "local", "global+local")
 SPEC = InputSpec(
@@ -47,7 +48,7 @@ def main(
     shown = {one.clip.label for one in tested}
     trained = [one for path in train for one in featured(path) if one.clip.label in shown | {BACKGROUND}]
     classes = (BACKGROUND, *sorted(shown - {BACKGROUND}))
-    data = BaselineData(trained, tested, tested, classes, SPEC, HOP_S)
+    data = BaselineData(train=trained, short=tested, long=tested, classes=classes, spec=SPEC, hop_s=HOP_S)
     results = []
     for view in VIEWS:
         for seed in range(seeds):

@@ -14,7 +14,6 @@ import logging
 import shlex
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from datetime import date
@@ -30,6 +29,7 @@ from captum.attr import Saliency
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from stan_bench.pure import alternate
 from stan_edge.backends.base import Backend
 from stan_edge.backends.openvino import ov, the_core
 from stan_edge.backends.registry import open_backend
@@ -84,7 +84,9 @@ def main(
                 print(error)
                 continue
             _ours(contenders, errors, backend, folder, feeds, reference, methods)
-        spent_ms = _alternate(contenders, runs)
+        order = np.random.default_rng(0)
+        alternate(contenders, WARM_UP, PAUSE_S, order)
+        spent_ms = {name: np.array(values) for name, values in alternate(contenders, runs, PAUSE_S, order).items()}
     text = _report(name, size, spent_ms, errors, _gflop(folded, pixels))
     print(text)
     if out is not None:
@@ -139,21 +141,6 @@ def _ours(
         found = graph(feeds)["frame_scores"][0]
         errors[f"{method}, {label}"] = float(np.abs(found - expected).max() / np.abs(expected).max())
         contenders[f"{method}, {label}"] = lambda graph=graph: graph(feeds)
-
-
-def _alternate(contenders: Contenders, runs: int) -> dict[str, np.ndarray]:
-    spent_ms: dict[str, list[float]] = {name: [] for name in contenders}
-    names, rng = list(contenders), np.random.default_rng(0)
-    for run in range(WARM_UP + runs):
-        # another order each time, and a pause: an engine's threads spin on for a while, at the cost of whoever is next
-        for name in rng.permutation(names):
-            call = contenders[name]
-            time.sleep(PAUSE_S)
-            started_s = time.perf_counter()
-            call()
-            if run >= WARM_UP:
-                spent_ms[name].append((time.perf_counter() - started_s) * 1e3)
-    return {name: np.array(values) for name, values in spent_ms.items()}
 
 
 def _products(contenders: Contenders) -> None:

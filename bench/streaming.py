@@ -30,7 +30,7 @@ from stan_edge.model.contract import Contract
 from stan_edge.pipeline.attribution import correct
 from stan_edge.pipeline.smoothgrad import SIGMA, StreamNoise, noise
 from stan_eval.replay import inputs
-from stan_export.calibrate import THRESHOLDS, f1_score
+from stan_export.frame_calibration import THRESHOLDS, f1_score
 from stan_export.graphs import export_graphs
 from stan_train.checkpoint import load_checkpoint
 from stan_train.manifest import Clip, read_manifest

@@ -21,16 +21,46 @@ StanEdgeError                exit code
     |-- JournalBusyError
     `-- JournalDamagedError
 
-Every message is one sentence that says what is wrong and what to do next.
+Every message is one sentence that says what is wrong and what to do next. It does not say which option it is about:
+that is `field`, because the same value may come from a flag, a variable or a line of a file.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def one_line(text: str) -> str:
+    """In one line that any terminal can print: names and answers that a message repeats may hold anything."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 class StanEdgeError(Exception):
-    """Base of every error that stan-edge raises on purpose."""
+    """Base of every error that stan-edge raises on purpose.
+
+    Args:
+        field: what it is about: a field of the configuration (`model.hop_s`, `cameras.1.source`), or an option that
+            only one verb has (`--out`).
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
     def __str__(self) -> str:
         """In one line that any terminal can print: names and answers that it repeats may hold anything."""
-        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in super().__str__())
+        return one_line(super().__str__())
+
+
+@contextmanager
+def concerning(field: str) -> Iterator[None]:
+    """Errors that leave the block are about this field, where they do not say so themselves."""
+    try:
+        yield
+    except StanEdgeError as error:
+        error.field = error.field or field
+        raise
 
 
 class ConfigError(StanEdgeError):

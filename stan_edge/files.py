@@ -14,24 +14,32 @@ from stan_edge.errors import ConfigError
 LONGEST_NAME = 80
 
 
-def check_output(path: Path, flag: str, suffix: str) -> None:
+def check_output(path: Path, field: str, suffix: str) -> None:
     """Refuse a file that cannot be written before anything runs.
+
+    Args:
+        field: that asks for it, as `StanEdgeError.field`.
 
     Raises:
         ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
     """
     if path.suffix.lower() != suffix:
-        raise ConfigError(f"{flag} {path}: only {suffix} can be written; give a name that ends in {suffix}.")
+        raise ConfigError(f"{path}: only {suffix} can be written; give a name that ends in {suffix}.", field=field)
     if not path.parent.is_dir():
-        raise ConfigError(f"{flag} {path}: the folder {path.parent} does not exist; make it first.")
+        raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first.", field=field)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"{flag} {path}: cannot be written; choose another name or folder.")
+        raise ConfigError(f"{path} cannot be written; choose another name or folder.", field=field)
+
+
+def part_of(path: Path) -> Path:
+    """The name that a file has while it is written."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The name to write to: what lies there takes the place of `path` when the block ends well, and goes when not."""
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = part_of(path)
     try:
         yield part
         part.replace(path)
@@ -39,8 +47,11 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes, flag: str) -> None:
+def write_whole(path: Path, content: bytes, field: str) -> None:
     """Put a file in place at once.
+
+    Args:
+        field: that asks for it, as `StanEdgeError.field`.
 
     Raises:
         ConfigError: it cannot be written; nothing is left behind.
@@ -50,7 +61,7 @@ def write_whole(path: Path, content: bytes, flag: str) -> None:
             part.write_bytes(content)
     except OSError as error:
         raise ConfigError(
-            f"{flag} {path}: cannot be written ({error.strerror}); make room or choose another folder."
+            f"{path} cannot be written ({error.strerror}); make room or choose another folder.", field=field
         ) from error
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ from stan_edge.errors import BackendError, BackendUnavailableError, BundleError,
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.predictor import Classifier, Explainer
+
+_logger = logging.getLogger(__name__)
 
 TOLERANCE = {"f32": 1e-4, "bf16": 2e-2, "f16": 2e-2}
 """Largest error over the largest reference value, by precision."""
@@ -176,7 +178,7 @@ def open_proven(
             if candidate not in GPU_BACKENDS or place + 1 == len(names):
                 raise
             problems.append(str(error))
-            print(f"stan-edge: {error} Goes on with the next backend.", file=sys.stderr)
+            _logger.warning("%s Goes on with the next backend.", error)
             continue
         backend.fallback = name not in ("auto", candidate)
         return backend, explainers

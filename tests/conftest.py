@@ -31,7 +31,7 @@ from stan_export.seal import seal
 from stan_train.checkpoint import Checkpoint, save_checkpoint
 from stan_train.manifest import BACKGROUND, Clip, Intervals
 from stan_train.model import Stan, StanConfig
-from stan_train.synth import write_video
+from stan_train.synthetic.dataset import write_video
 from stan_train.validation import normalize
 from tests.stan_export.conftest import trained_size
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import records
 from small_disk import fill, small_disk
 
+from stan_edge import log
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
 from stan_edge.records import Phase
@@ -32,6 +33,7 @@ def write(folder: Path, run: str, pause_s: float) -> None:
     """The process that is killed: an alarm after every five windows, until stdin is closed."""
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    log.configure()
     journal = Journal(folder)
     journal.record(records.start(run=run))
     for number in count():

@@ -21,6 +21,7 @@ from typing import Annotated
 import numpy as np
 import psutil
 import typer
+from messages import kept_messages
 from mosquitto import PROGRAM, Listener, Mosquitto
 
 from stan_edge.backends.registry import open_backend
@@ -98,19 +99,17 @@ def main(
     if PROGRAM is None:
         raise SystemExit("mosquitto is not installed; on Debian: apt install mosquitto")
     bundle, backend = open_bundle(shipped_bundle()), open_backend()
-    process, said = psutil.Process(), list[str]()
-    with TemporaryDirectory() as folder, watching(masks=bundle.contract.input.region == "mask") as tracker:
+    process = psutil.Process()
+    with (
+        TemporaryDirectory() as folder,
+        watching(masks=bundle.contract.input.region == "mask") as tracker,
+        kept_messages() as messages,
+    ):
         broker = Mosquitto(Path(folder) / "mosquitto")
         broker.start()
         listener = Listener(broker.port)
-        outbox = Outbox(Path(folder) / "mqtt.sqlite", said.append)
-        mqtt = Mqtt(
-            Broker.parse(f"mqtt://127.0.0.1:{broker.port}/ward"),
-            "room",
-            bundle.contract.alarms,
-            outbox,
-            say=said.append,
-        )
+        outbox = Outbox(Path(folder) / "mqtt.sqlite")
+        mqtt = Mqtt(Broker.parse(f"mqtt://127.0.0.1:{broker.port}/ward"), "room", bundle.contract.alarms, outbox)
         noted, times_s, most_waiting = Noted(), list[float](), list[int]()
         memory_mib: list[float] = []
 
@@ -174,9 +173,9 @@ def main(
             "|---|---|",
             *(f"| {what} | {figure} |" for what, figure in rows),
             "",
-            "What was said:",
+            "What was logged:",
             "",
-            *(f"- {sentence.replace(str(broker.port), 'PORT')}" for sentence in said),
+            *(f"- {sentence.replace(str(broker.port), 'PORT')}" for sentence in messages),
             "",
         ]
     )

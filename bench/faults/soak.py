@@ -5,41 +5,36 @@
 
 A scripted camera shows the demo clip, is unplugged, falls silent or sends what cannot be decoded, in turns, and comes
 back; its clock jumps over what nobody waits for, so that hours pass in minutes. Real are the model (`falling` alarms
-whatever is shown), the disk, Mosquitto, an HTTP receiver, and the metrics, which are scraped while it runs. The slope
-of memory is that of a line through the samples after the first quarter; its error is that of 20 means, because samples
-beside each other are not independent.
+whatever is shown), the disk, Mosquitto, an HTTP receiver, and the metrics, which are scraped while it runs.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import shlex
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
-from urllib.error import URLError
 
-import numpy as np
-import psutil
 import typer
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
+from bench.faults.process_growth import Sampler, slope
 from stan_edge.backends.registry import open_backend
-from stan_edge.cli.outlets import Outlets
 from stan_edge.clock import SimulatedClock
+from stan_edge.config import RunConfig
 from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
+from stan_edge.live.deliveries import Deliveries
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import EventSpec
@@ -57,20 +52,8 @@ METHOD = "gradcam"
 FPS, HOP_S = 6.0, 2.0
 SEEN_S = 11.0
 """Long enough for the back-off to start anew."""
-SAMPLE_S = 1.0
 UNREACHABLE = SourceConnectError("room cannot be reached; check the cable.")
 UNDECODABLE = SourceDecodeError("room: the stream ended; check the camera and its cable.")
-BLOCKS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The process at one moment of the camera's time."""
-
-    t_s: float
-    rss_mib: float
-    threads: int
-    handles: int
 
 
 class Seen(Sink):
@@ -133,53 +116,6 @@ def alarming(bundle: Bundle) -> Bundle:
     return replace(bundle, contract=bundle.contract.model_copy(update={"events": events}))
 
 
-class Sampler:
-    """Looks at the process once a second of real time, scrapes the metrics, and takes what the broker has delivered,
-    so that this does not grow instead."""
-
-    def __init__(self, seen: Seen, http: int, listener: Listener) -> None:
-        self.samples: list[Sample] = []
-        self.arrived: set[tuple[str, int]] = set()
-        self._seen, self._http, self._listener = seen, http, listener
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._take()
-
-    def _run(self) -> None:
-        process = psutil.Process()
-        while not self._ended.wait(SAMPLE_S):
-            with suppress(URLError):  # the run has just ended
-                urllib.request.urlopen(f"http://127.0.0.1:{self._http}/metrics", timeout=10).read()
-            self._take()
-            memory = process.memory_info().rss / 2**20
-            self.samples.append(Sample(self._seen.now_s, memory, process.num_threads(), process.num_fds()))
-
-    def _take(self) -> None:
-        messages = self._listener.messages
-        count = len(messages)
-        for _, payload, _ in messages[:count]:
-            event = json.loads(payload)
-            self.arrived.add((event["id"], event["sequence"]))
-        del messages[:count]
-
-
-def slope(samples: Sequence[Sample], what: str) -> tuple[float, float]:
-    """Growth an hour and its standard error, after the first quarter."""
-    late = [one for one in samples if one.t_s > samples[-1].t_s / 4]
-    blocks = [part for part in np.array_split(np.arange(len(late)), BLOCKS) if len(part)]
-    hours = np.array([np.mean([late[k].t_s for k in part]) for part in blocks]) / 3600
-    values = np.array([np.mean([getattr(late[k], what) for k in part]) for part in blocks])
-    apart = hours - hours.mean()
-    rising = float((apart @ values) / (apart @ apart))
-    left = values - values.mean() - rising * apart
-    return rising, float(np.sqrt(left @ left / (len(blocks) - 2) / (apart @ apart)))
-
-
 def main(
     reconnects: Annotated[int, typer.Option(help="How often the camera is lost.")] = 500,
     save_video: Annotated[bool, typer.Option(help="Write the annotated video meanwhile.")] = False,
@@ -197,26 +133,23 @@ def main(
         receiver = Receiver()
         stack.callback(receiver.shutdown)
         clock, http = SimulatedClock(threads=2), free_port()
-        outlets = Outlets.parse(
-            mqtt=f"mqtt://127.0.0.1:{broker.port}/ward",
-            mqtt_password_file=None,
-            mqtt_ca=None,
-            mqtt_windows=1.0,
-            home_assistant=True,
-            webhook=f"http://127.0.0.1:{receiver.server_port}/",
-            webhook_secret_file=None,
-            outbox=folder / "outbox",
-            http=str(http),
+        config = RunConfig(
+            cameras=({"source": "room"},),
+            mqtt={"url": f"mqtt://127.0.0.1:{broker.port}/ward", "window_every_s": 1.0, "home_assistant": True},
+            webhook={"url": f"http://127.0.0.1:{receiver.server_port}/"},
+            outbox={"folder": folder / "outbox"},
+            http={"listen": str(http)},
         )
+        deliveries = Deliveries.plan(config)
         seen = Seen(clock)
-        sinks: list[Sink] = [seen, *outlets.open(["room"], bundle.contract, HOP_S, stack)[0]]
+        sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
         sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))
         journal = stack.enter_context(closing(Journal(folder / "journal")))
         camera = ScriptedCamera(script(reconnects), clock, name="room")
         source = Reconnecting("room", camera.open, clock=clock, rng=random.Random(0))
-        sampler = Sampler(seen, http, listener)
+        sampler = Sampler(lambda: seen.now_s, http, listener)
         began_s = time.monotonic()
         runtime = Runtime(
             bundle,

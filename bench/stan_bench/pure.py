@@ -54,18 +54,22 @@ def measure_pure(bundle: Bundle, backend: Backend, explainer: Explainer, *, roun
     return Measured(steady, warm_up, resources.resources(), time.monotonic() - started_s)
 
 
-def alternate(runs: Mapping[str, Run], times: int, pause_s: float = 0.0) -> dict[str, list[float]]:
+def alternate(
+    runs: Mapping[str, Run], times: int, pause_s: float = 0.0, order: np.random.Generator | None = None
+) -> dict[str, list[float]]:
     """Milliseconds of each of several runs, one after the other, `times` over.
 
     Args:
-        pause_s: before each, where the threads of the one before would spin on for a while.
+        pause_s: before each, where the threads of the one before would spin on for a while, at the cost of the next.
+        order: shuffles the runs anew each time, so that none always follows the same one.
     """
     spent_ms: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(times):
-        for name, run in runs.items():
+        names = list(runs) if order is None else order.permutation(list(runs))
+        for name in names:
             time.sleep(pause_s)
             started_s = time.perf_counter()
-            run()
+            runs[name]()
             spent_ms[name].append((time.perf_counter() - started_s) * 1e3)
     return spent_ms
 

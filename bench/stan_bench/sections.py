@@ -169,7 +169,7 @@ def _warm_up_table(warm_up_ms: Mapping[str, Sequence[float]]) -> Table:
     rows = []
     for stage, values in in_order(warm_up_ms).items():
         first, middle, most = values[0], percentiles(values)["p50"], max(values)
-        cells = (_milliseconds(value) for value in (first, middle, most))
+        cells = (milliseconds(value) for value in (first, middle, most))
         rows.append((STAGES.get(stage, stage), str(len(values)), *cells))
     return Table("milliseconds, warm-up", ("stage", "n", "first", "p50", "max"), tuple(rows))
 
@@ -179,7 +179,7 @@ def _camera_table(cameras: Sequence[CameraRun]) -> Table:
     for camera in cameras:
         states = [window.state for window in camera.windows]
         found = percentiles(camera.latency_ms) if camera.latency_ms else {}
-        times = (_milliseconds(found.get(name)) for name in ("p50", "p95", "max"))
+        times = (milliseconds(found.get(name)) for name in ("p50", "p95", "max"))
         counts = (str(count) for count in count_windows(states).values())
         rows.append((camera.name, *counts, str(camera.dropped_frames), *times))
     header = ("camera", "due", "done", "late", "shed", "invalid", "frames lost", "p50", "p95", "max")
@@ -233,9 +233,9 @@ def _median(values: Sequence[float]) -> str:
 
 def _with_interval(value: float | None, sure: Interval | None) -> str:
     if value is None or sure is None:
-        return _milliseconds(value)
-    low, high = ("?" if end is None else _milliseconds(end) for end in sure)
-    return f"{_milliseconds(value)}\n{low}–{high}"
+        return milliseconds(value)
+    low, high = ("?" if end is None else milliseconds(end) for end in sure)
+    return f"{milliseconds(value)}\n{low}–{high}"
 
 
 def _short(digest: str) -> str:
@@ -243,7 +243,7 @@ def _short(digest: str) -> str:
     return digest[: len("sha256:") + 12]
 
 
-def _milliseconds(value: float | None) -> str:
+def milliseconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"

@@ -18,9 +18,15 @@ from stan_edge.model.bundle import DIGESTS, PARITY, Bundle, open_bundle
 from stan_edge.model.contract import FORMS, METHODS, Contract, EventSpec, InputSpec
 from stan_edge.parity import replay
 from stan_edge.pipeline.predictor import PREDICTED, Explainer
-from stan_export.calibrate import CalibrationWindows, calibrate, read_calibration, shown_classes, uncalibrated
 from stan_export.explainable import Explainable
 from stan_export.forms import measure_forms
+from stan_export.frame_calibration import (
+    CalibrationWindows,
+    activity_classes,
+    calibrate,
+    read_calibration,
+    uncalibrated,
+)
 from stan_export.graphs import export_graphs
 from stan_export.parity import record
 from stan_export.seal import put_in_place, seal
@@ -53,7 +59,7 @@ def read_checkpoint(path: Path) -> Explainable:
         CheckpointError: see `load_checkpoint`.
     """
     checkpoint = load_checkpoint(path)
-    shown = shown_classes(checkpoint.classes, checkpoint.background)
+    activities = activity_classes(checkpoint.classes, checkpoint.background)
     return Explainable(
         name=checkpoint.name,
         classes=checkpoint.classes,
@@ -61,7 +67,7 @@ def read_checkpoint(path: Path) -> Explainable:
         alarms=checkpoint.alarms,
         input=checkpoint.input,
         provenance=checkpoint.provenance | {CHECKPOINT_DIGEST: file_digest(path)},
-        methods={method: uncalibrated(method, checkpoint.input.frames, shown) for method in METHODS},
+        methods={method: uncalibrated(method, checkpoint.input.frames, activities) for method in METHODS},
         forms=FORMS,
         write_graphs=partial(export_graphs, checkpoint.model, checkpoint.input),
         record=partial(record, checkpoint.model, checkpoint.input),

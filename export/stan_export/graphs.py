@@ -176,8 +176,8 @@ def _one_hot(g: GraphBuilder, weights: InferenceForm, logits: str) -> str:
     """float32 `[B, classes]` from `class_index`, -1 being the predicted class."""
     classes = g.constant(np.arange(len(weights.head.bias), dtype=np.int64))
     predicted = g.node("ArgMax", logits, axis=1, keepdims=0)  # [B]
-    asked = g.node("Less", "class_index", g.constant(np.int64(0)))
-    index = g.node("Where", asked, predicted, "class_index")
+    wants_predicted = g.node("Less", "class_index", g.constant(np.int64(0)))
+    index = g.node("Where", wants_predicted, predicted, "class_index")
     hit = g.node("Equal", g.reshape(index, -1, 1), classes)
     return g.node("Cast", hit, to=TensorProto.FLOAT)
 

@@ -73,9 +73,9 @@ def record(
         "staa-grad": _staa_grad,
     }
     rows: dict[str, list[Tensor]] = {}
-    for frames, asked in zip(clips, class_index, strict=True):
+    for frames, target in zip(clips, class_index, strict=True):
         clip = run_folded(folded, input, frames)
-        explained = int(clip.logits.argmax()) if asked < 0 else int(asked)
+        explained = int(clip.logits.argmax()) if target < 0 else int(target)
         rows.setdefault("logits", []).append(clip.logits[0])
         for method in methods:
             scores, cells = explainers[method](folded, clip, explained)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the names below are for the command's help, too, which loads nothing heavy
+    import numpy as np
+    from numpy.typing import NDArray
 
+BackendName = Literal["auto", "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "onnxruntime-cuda"]
 Precision = Literal["f32", "bf16", "f16"]
 HalfPrecision = Literal["bf16", "f16"]
 

@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
+from stan_edge.cli.blame import Blame
 from stan_edge.errors import StanEdgeError
+from stan_edge.log import configure
 
 GROUP = "stan_edge.verbs"
 UNUSABLE = 2
@@ -51,8 +53,10 @@ def _options(
 
 def main() -> None:
     """Run the command; an error of ours is one sentence on stderr and an exit code."""
+    configure()
+    blame = Blame()
     try:
-        app()
+        app(obj=blame)
     except StanEdgeError as error:
-        print(f"stan-edge: {error}", file=sys.stderr)
+        print(f"stan-edge: {blame.sentence(error)}", file=sys.stderr)
         sys.exit(UNUSABLE)

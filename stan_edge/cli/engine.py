@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stan_edge.cli.flags import option
+from stan_edge.cli.options import Precision
 from stan_edge.errors import ConfigError
 
 
@@ -16,11 +18,12 @@ def command(
         Path | None, typer.Option("--out", "-o", help="Folder to write to; default: where the backends look for them.")
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help="tensorrt (on the GPU's own machine) or tensorrt-rtx (also ahead of time).")
+        str,
+        option("model.backend", help_text="tensorrt (on the GPU's own machine) or tensorrt-rtx (also ahead of time)."),
     ] = "tensorrt",
-    precision: Annotated[str, typer.Option("--precision", help="f32, bf16 or f16.")] = "f32",
+    precision: Precision = "f32",
     methods: Annotated[
-        list[str] | None, typer.Option("--method", help="Build for this method only; may be repeated.")
+        list[str] | None, option("model.method", help_text="Build for this method only; may be repeated.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stan_edge.cli.options import JsonLines
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def command(
     since: Annotated[str | None, typer.Option("--since", help="From this time on, like 2025-03-01T08:00.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Before this time.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Only what is not marked as exported.")] = False,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON line per event.")] = False,
+    json_lines: JsonLines = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     mark: Annotated[
         bool, typer.Option("--mark-exported", help="Mark what is listed: it need not be kept any longer.")
@@ -70,7 +71,7 @@ def _moment(option: str, text: str | None) -> datetime | None:
         # Python 3.10 does not know the Z; a time without a zone is this machine's
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f"{option} {text!r} is not an ISO time; write it like 2025-03-01T08:00.") from error
+        raise ConfigError(f"{text!r} is not an ISO time; write it like 2025-03-01T08:00.", field=option) from error
 
 
 def _json(chosen: Sequence[StoredEvent]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, Threads, choice
-from stan_edge.errors import ConfigError
+from stan_edge.cli.flags import option
+from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, TargetClass, Threads, choice
+from stan_edge.errors import ConfigError, concerning
 from stan_edge.person.anonymize import LEVELS, Privacy
 
 if TYPE_CHECKING:
@@ -31,14 +32,12 @@ def command(
             "--methods", help="As gradcam,vanilla; the first gives events and frames. Default: gradcam,staa-grad."
         ),
     ] = None,
-    explain_class: Annotated[
-        str | None, typer.Option("--explain-class", help="Explain this class everywhere, not the one that shows.")
-    ] = None,
+    target_class: TargetClass = None,
     hop_s: HopS = None,
     crop: CropText = None,
     person: Person = True,
     privacy: Annotated[
-        str, typer.Option("--privacy", help="How people are hidden in the pictures: none, blur or silhouette.")
+        str, option("pictures.privacy", help_text="How people are hidden in the pictures: none, blur or silhouette.")
     ] = "none",
     backend: BackendName = "auto",
     threads: Threads = 0,
@@ -56,13 +55,16 @@ def command(
 
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ConfigError(f"--out {out}: choose a name that ends in {', '.join(SUFFIXES)}.")
+        raise ConfigError(f"{out}: choose a name that ends in {', '.join(SUFFIXES)}.", field="--out")
     check_output(out, "--out", suffix)
-    shown = cast(Privacy, choice("--privacy", privacy, *LEVELS))
-    bundle = open_bundle(model or shipped_bundle())
+    shown = cast(Privacy, choice("pictures.privacy", privacy, *LEVELS))
+    with concerning("model.bundle"):
+        bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
-    target_class = None if explain_class is None else shown_class(contract, explain_class)
+    if target_class is not None:
+        with concerning("model.target_class"):
+            shown_class(contract, target_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
     hop_ticks(contract.input, hop_s)
     with ExitStack() as stack:
@@ -95,7 +97,7 @@ def command(
                     _write(part, film, bundle, video.name, target_class)
         except OSError as error:
             raise ConfigError(
-                f"--out {out}: cannot be written ({error}); make room or choose another folder."
+                f"{out} cannot be written ({error}); make room or choose another folder.", field="--out"
             ) from error
     for event in film.events:
         print(f"{event.label.replace('_', ' ')}: {event.t_start_s:.1f} to {event.t_end_s:.1f} s")
@@ -104,14 +106,14 @@ def command(
 
 def _write(part: Path, film: RecordingReport, bundle: Bundle, name: str, target_class: str | None) -> None:
     """A page or a picture, as the name of `part` says."""
-    from stan_edge.reports.charts import draw_report
-    from stan_edge.reports.drawing import png
+    from stan_edge.reports.charts import render
     from stan_edge.reports.html import html_report
+    from stan_edge.reports.recording_charts import draw_recording
 
     if part.suffix == ".html":
         part.write_text(html_report(film, bundle.contract, name, bundle.digest, target_class), encoding="utf-8")
     else:
-        part.write_bytes(png(draw_report(film, bundle.contract)))
+        part.write_bytes(render(lambda: draw_recording(film, bundle.contract)))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stan_edge.cli.options import Model, Threads
-from stan_edge.errors import ConfigError
+from stan_edge.errors import ConfigError, concerning
 
 DIFFERENT = 1
 SHOWN = 10
@@ -35,7 +35,8 @@ def command(
 
     stored = last_run(folder, video)
     start = stored.start
-    bundle = open_bundle(model or shipped_bundle())
+    with concerning("model.bundle"):
+        bundle = open_bundle(model or shipped_bundle())
     if bundle.digest != start["model_digest"]:
         raise ConfigError(
             f"The journal was written with model {start['model']} {start['model_digest']}, this is "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stan_edge.cli.options import JsonLines
 from stan_edge.errors import BackendError, ParityError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def command(
     bundle: Annotated[Path | None, typer.Argument(help="Model bundle; default: the one that ships inside.")] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON line per row.")] = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Replay the float64 recordings of a model on every backend present, and print the errors."""
     from rich import box

@@ -66,7 +66,7 @@ class Case:
 
 
 @dataclass(eq=False)
-class _Open:
+class _OpenCase:
     key: str
     first: Event
     last: Event
@@ -93,18 +93,18 @@ class CaseCollector:
         self._back_s = around_s + contract.input.window_s + late_s
         self._ring = FrameRing() if ring is None else ring
         self._windows: deque[tuple[int, CaseWindow]] = deque()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenCase] = {}
         self._number = 0
 
     def frame(self, shot: CompressedFrame) -> list[Case]:
         """Take a frame; returns what is whole now."""
-        done = [self._close(one) for one in list(self._open.values()) if shot.t_s > one.until_s]
+        done = [self._close(case) for case in list(self._open.values()) if shot.t_s > case.until_s]
         if not self._ring.has_room(shot):
-            oldest = min(self._open.values(), key=lambda one: one.first.t_start_s, default=None)
+            oldest = min(self._open.values(), key=lambda case: case.first.t_start_s, default=None)
             if oldest is not None:
                 oldest.cut = "memory"
                 done.append(self._close(oldest))
-        since_s = min([shot.t_s - self._back_s, *(self._from_s(one) for one in self._open.values())])
+        since_s = min([shot.t_s - self._back_s, *(self._from_s(case) for case in self._open.values())])
         self._ring.add(shot, since_s)
         while self._windows and self._windows[0][1].result.t_end_s < since_s:
             self._windows.popleft()
@@ -117,8 +117,8 @@ class CaseCollector:
 
     def look(self, look: Heatmap) -> None:
         """Where the network looked in the window that was taken last."""
-        number, seen = self._windows.pop()
-        self._windows.append((number, replace(seen, look=look)))
+        number, window = self._windows.pop()
+        self._windows.append((number, replace(window, look=look)))
 
     def event(self, event: Event, at: str | None, began_at: datetime | None) -> None:
         """Take a record of an event.
@@ -130,48 +130,48 @@ class CaseCollector:
         self._number += 1
         if event.phase == "start":
             until_s = event.t_start_s + LONGEST_S + self._around_s
-            self._open[key] = _Open(key, event, event, until_s, began_at)
-        one = self._open.get(key)
-        if one is None:  # written already
+            self._open[key] = _OpenCase(key, event, event, until_s, began_at)
+        case = self._open.get(key)
+        if case is None:  # written already
             return
-        one.last = event
-        one.lines.append((self._number, to_line(event, at)))
-        if event.phase == "end" and event.t_end_s + self._around_s <= one.until_s:
-            one.until_s, one.cut = event.t_end_s + self._around_s, None
+        case.last = event
+        case.lines.append((self._number, to_line(event, at)))
+        if event.phase == "end" and event.t_end_s + self._around_s <= case.until_s:
+            case.until_s, case.cut = event.t_end_s + self._around_s, None
 
     def silent(self) -> list[Case]:
         """No frame has come for a while; returns the events that have ended."""
-        return [self._break_off(one) for one in list(self._open.values()) if one.last.phase == "end"]
+        return [self._break_off(case) for case in list(self._open.values()) if case.last.phase == "end"]
 
     def finish(self) -> list[Case]:
         """No frame will come any more; returns the rest."""
-        return [self._break_off(one) for one in list(self._open.values())]
+        return [self._break_off(case) for case in list(self._open.values())]
 
-    def _break_off(self, one: _Open) -> Case:
-        if one.until_s > self._ring.newest_s:
-            one.cut = "stream"
-        return self._close(one)
+    def _break_off(self, case: _OpenCase) -> Case:
+        if case.until_s > self._ring.newest_s:
+            case.cut = "stream"
+        return self._close(case)
 
-    def _from_s(self, one: _Open) -> float:
-        return max(min(one.first.t_start_s, one.last.t_start_s) - self._around_s, 0.0)
+    def _from_s(self, case: _OpenCase) -> float:
+        return max(min(case.first.t_start_s, case.last.t_start_s) - self._around_s, 0.0)
 
-    def _close(self, one: _Open) -> Case:
-        del self._open[one.key]
-        from_s, until_s = self._from_s(one), min(one.until_s, self._ring.newest_s)
+    def _close(self, case: _OpenCase) -> Case:
+        del self._open[case.key]
+        from_s, until_s = self._from_s(case), min(case.until_s, self._ring.newest_s)
         windows = [
-            (number, seen)
-            for number, seen in self._windows
-            if seen.result.t_end_s > from_s and seen.result.t_start_s < until_s
+            (number, window)
+            for number, window in self._windows
+            if window.result.t_end_s > from_s and window.result.t_start_s < until_s
         ]
-        lines = sorted([*one.lines, *((number, seen.line) for number, seen in windows)])
+        lines = sorted([*case.lines, *((number, window.line) for number, window in windows)])
         return Case(
             start=self._start,
-            event=one.last,
+            event=case.last,
             from_s=from_s,
             until_s=until_s,
-            at=one.at,
-            cut=one.cut,
+            at=case.at,
+            cut=case.cut,
             shots=tuple(self._ring.between(from_s, until_s)),
-            windows=tuple(seen for _, seen in windows),
+            windows=tuple(window for _, window in windows),
             lines=tuple(line for _, line in lines),
         )

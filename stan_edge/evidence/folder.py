@@ -33,10 +33,11 @@ class EvidenceFolder:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"--evidence {folder}: cannot be a folder ({error.strerror}); give one that you may write to."
+                f"{folder} cannot be a folder ({error.strerror}); give one that you may write to.",
+                field="evidence.folder",
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"--evidence {folder}: may not be written to; give another folder.")
+            raise ConfigError(f"{folder} may not be written to; give another folder.", field="evidence.folder")
         self._folder = folder
         self._keep = keep
 

@@ -7,32 +7,31 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from stan_edge.evidence.case import Case, CaseWindow
 from stan_edge.evidence.ring import JPEG_QUALITY, CompressedFrame
 from stan_edge.files import file_digest
 from stan_edge.model.bundle import CONTRACT, DIGESTS, write_digests
-from stan_edge.model.contract import Contract, Method
+from stan_edge.model.contract import Contract
 from stan_edge.person.anonymize import Privacy
-from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.heat import SurestHeat
 from stan_edge.records import time_of_day, to_line
-from stan_edge.reports.drawing import add_heat, jpeg
+from stan_edge.reports.drawing import jpeg
+from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.video_writer import VideoWriter, slots_of
 
 SCHEMA = 1
 ABOUT, RECORDS, CLIP, MAPS = "evidence.json", "records.jsonl", "clip.mp4", "maps.npz"
 MOST_FPS = 30.0
 
 
-def write_pack(
-    folder: Path, case: Case, contract: Contract, contract_file: bytes, method: Method, privacy: Privacy
-) -> None:
+def write_pack(folder: Path, case: Case, contract: Contract, contract_file: bytes, privacy: Privacy) -> None:
     """Write everything about an event into an empty folder, the digests last.
 
     Args:
@@ -52,7 +51,7 @@ def write_pack(
     # a machine that was too slow has changed the method on the way, and maps of two methods differ in size
     explained = [seen for seen in explained if seen.result.method == by[0][0]]
     _write_maps(folder / MAPS, explained)
-    _write_pictures(folder, case, explained, contract, method)
+    _write_pictures(folder, case, explained, contract)
     fps = _write_clip(folder / CLIP, case.shots)
     about = _about(case, fps, privacy)
     (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -104,61 +103,30 @@ def _write_maps(path: Path, explained: Sequence[CaseWindow]) -> None:
             )
 
 
-def _write_pictures(
-    folder: Path, case: Case, explained: Sequence[CaseWindow], contract: Contract, method: Method
-) -> None:
+def _write_pictures(folder: Path, case: Case, explained: Sequence[CaseWindow], contract: Contract) -> None:
     """The important frames, each as it was seen, and with heat by the window that was surest of the event."""
     shots = {shot.index: shot for shot in case.shots}
-    surest = sorted(explained, key=lambda seen: (seen.result.probabilities or {}).get(case.event.label, 0.0))
-    looks = {frame.index: (seen, k) for seen in surest for k, frame in enumerate(seen.result.frames)}
+    heats = SurestHeat(contract, of_class=case.event.label)
+    for seen in reversed(explained):  # of two that are equally sure, the later one counts
+        if seen.look is not None:
+            heats.add(seen.result, seen.look.map, seen.look.square)
     for frame in case.event.important_frames:
-        shot = shots.get(frame.index)
+        shot, heat = shots.get(frame.index), heats.get(frame.index)
         if shot is None:
             continue
         (folder / f"frame-{frame.index:06d}.jpg").write_bytes(shot.jpeg)
-        seen, k = looks.get(frame.index, (None, 0))
-        if seen is not None and seen.look is not None:
-            size_px, cell_px = contract.input.size_px, contract.methods[seen.result.method or method].cell_px
-            heat = focus(seen.look.map)[k]
-            square = heated(seen.look.square, heat.shape[-1], cell_px, size_px)
-            picture = add_heat(shot.picture(), shot.scale, heat, square, 1.0)
+        if heat is not None:
+            picture = add_heat(shot.picture(), shot.scale, heat.cells, heat.square, 1.0)
             (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 
 
 def _write_clip(path: Path, shots: Sequence[CompressedFrame]) -> float:
-    """Write the pictures as they followed each other in time: a gap shows the picture before it; returns the rate."""
-    steps_s = [later.t_s - shot.t_s for shot, later in pairwise(shots) if later.t_s > shot.t_s]
+    """Write the pictures as they followed each other in time; returns the rate."""
+    times_s = [shot.t_s for shot in shots]
+    steps_s = [later_s - t_s for t_s, later_s in pairwise(times_s) if later_s > t_s]
     fps = round(min(1 / float(np.median(steps_s)), MOST_FPS), 2) if steps_s else MOST_FPS
-    writer: cv2.VideoWriter | None = None
-    written, size = 0, (0, 0)
-    for shot, slots in _slots(shots, fps):
-        picture = cv2.cvtColor(shot.picture(), cv2.COLOR_RGB2BGR)
-        if writer is None:
-            size = (picture.shape[1], picture.shape[0])
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-        if (picture.shape[1], picture.shape[0]) != size:  # it would be left out without a word
-            picture = cv2.resize(picture, size)
-        for _ in range(slots):
-            writer.write(picture)
-        written += slots
-    if writer is not None:
-        writer.release()
-        video = cv2.VideoCapture(str(path))
-        found = round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-        video.release()
-        if found != written:
-            raise OSError(errno.EIO, f"the clip has {found} of {written} pictures", str(path))
+    with VideoWriter(path, fps) as video:
+        for shot, slots in zip(shots, slots_of(times_s, fps), strict=True):
+            if slots:
+                video.write(shot.picture(), slots)
     return fps
-
-
-def _slots(shots: Sequence[CompressedFrame], fps: float) -> Iterator[tuple[CompressedFrame, int]]:
-    """Each shot that is shown, and for how many pictures of the clip."""
-    due = 0
-    for shot, later in pairwise(shots):
-        # a slot shows the newest shot that was taken until its middle
-        until = round((later.t_s - shots[0].t_s) * fps)
-        if until > due:
-            yield shot, until - due
-            due = until
-    if shots:
-        yield shots[-1], 1

@@ -45,7 +45,7 @@ class CompressedFrame:
 
 
 class FrameRing:
-    """The newest shots, in order."""
+    """The newest frames of a camera, in order."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -62,12 +62,12 @@ class FrameRing:
         return self.used_bytes + len(shot.jpeg) <= self._most_bytes
 
     def add(self, shot: CompressedFrame, since_s: float) -> None:
-        """Take a shot; those of before `since_s` go, and whatever there is no room for."""
+        """Take a frame; those of before `since_s` go, and whatever there is no room for."""
         self._shots.append(shot)
         self.used_bytes += len(shot.jpeg)
         while len(self._shots) > 1 and (self._shots[0].t_s < since_s or self.used_bytes > self._most_bytes):
             self.used_bytes -= len(self._shots.popleft().jpeg)
 
     def between(self, from_s: float, until_s: float) -> list[CompressedFrame]:
-        """Shots of this time."""
+        """Frames of this time."""
         return [shot for shot in self._shots if from_s <= shot.t_s <= until_s]

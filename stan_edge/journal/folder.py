@@ -12,7 +12,7 @@ from stan_edge.journal.schema import FILE, check_file
 
 LOCK = "journal.lock"
 _DISK = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENODEV}
-"""What a disk does by itself; everything else is how the folder was given."""
+"""What a disk does by itself; everything else is the fault of the folder that was chosen."""
 
 
 def claim(folder: Path) -> int:
@@ -30,7 +30,8 @@ def claim(folder: Path) -> int:
         if error.errno in _DISK:
             raise
         raise ConfigError(
-            f"--journal {folder}: cannot be a journal's folder ({error.strerror}); give one that you may write to."
+            f"{folder} cannot be a journal's folder ({error.strerror}); give one that you may write to.",
+            field="journal.folder",
         ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +40,7 @@ def claim(folder: Path) -> int:
     except BlockingIOError as error:
         os.close(handle)
         raise JournalBusyError(
-            f"--journal {folder}: another run writes it; stop that one, or give another folder."
+            f"{folder}: another run writes it; stop that one, or give another folder.", field="journal.folder"
         ) from error
     except JournalDamagedError:
         pass  # opening it repairs it

@@ -1,4 +1,4 @@
-"""What a journal tells: events, and the runs they are from. Reads beside a run, and copies that cannot be written."""
+"""Reads a journal: events, and the runs they are from; also beside a run, and in copies that cannot be written."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 
 from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import schema
+from stan_edge.journal.rows import Row
 from stan_edge.journal.salvage import salvage
-from stan_edge.journal.schema import ALL, FILE, Row
+from stan_edge.journal.schema import ALL, FILE
 from stan_edge.records import time_of_day
 
 

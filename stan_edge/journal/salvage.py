@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from stan_edge.errors import JournalDamagedError
-from stan_edge.journal.schema import PAGE_BYTES, WINDOW, Row
+from stan_edge.journal.rows import WINDOW, Row
+from stan_edge.journal.schema import PAGE_BYTES
 
 _LEAF = 0x0D
 _COLUMNS = 9

@@ -1,20 +1,16 @@
-"""The file: its tables, its rows, and whether what lies there is one."""
+"""The file: its tables, how it is opened, and whether what lies there is one."""
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stan_edge.errors import JournalDamagedError, JournalError
-from stan_edge.journal.schema_1 import upgraded
+from stan_edge.journal.rows import Row
 
 FILE = "journal.db"
 SCHEMA = 1
@@ -22,13 +18,8 @@ APPLICATION_ID = 0x5354414E
 PAGE_BYTES = 4096
 WAL_PAGES = 256
 """About ten minutes of one camera."""
-WINDOW = "window"
 TABLES = ("records", "windows")
 ALL = (0, (1 << 63) - 1)
-MOST_WINDOW_BYTES = 1 << 20
-"""Unpacked; they have 1,500."""
-LARGEST_SEQ, LARGEST_AT_MS = 1 << 62, 253_402_300_799_000
-"""What a row can hold and nobody has written: there is a number after it, and its time has a year."""
 BUSY_S = 5.0
 """Writers wait for each other this long: a run, and `events --mark-exported`."""
 
@@ -45,14 +36,6 @@ _COLUMNS = f"""( -- stan-edge journal {SCHEMA}
     crc INTEGER NOT NULL
 )"""
 _SQL = {table: f"CREATE TABLE {table} {_COLUMNS}" for table in TABLES}
-_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "start": {"camera": str, "live": bool},
-    WINDOW: {"camera": str, "window": int},
-    "event": {"camera": str, "event": int, "phase": str, "label": str}
-    | dict.fromkeys(("t_start_s", "t_end_s", "peak_probability"), (int, float)),
-    "end": {"frames": int, "windows": dict},
-}
-"""Of a record, by kind, what a reader looks at."""
 _MAGIC = b"SQLite format 3\0"
 _FIXED = {  # offset in the header: what every journal has there
     16: struct.pack(">H", PAGE_BYTES),
@@ -63,101 +46,6 @@ _FIXED = {  # offset in the header: what every journal has there
     64: struct.pack(">I", 1),  # incremental vacuum
     68: struct.pack(">I", APPLICATION_ID),
 }
-
-
-@dataclass(frozen=True)
-class Head:
-    """What is known of a record without reading it."""
-
-    seq: int
-    """Rises by one from record to record, across restarts; a number lost to a power cut is given again."""
-    at_ms: int
-    """Wall-clock time, since 1970 in UTC."""
-    camera: str
-    kind: str
-    """start, status, load, window, event, end, or journal."""
-    event: str | None
-    phase: str | None
-    exported_ms: int | None
-
-
-@dataclass(frozen=True)
-class Row(Head):
-    """One record as it is stored."""
-
-    body: str
-    """JSON."""
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The record in the present schema, whichever it was written in."""
-        return upgraded(json.loads(self.body))
-
-    @property
-    def table(self) -> str:
-        return "windows" if self.kind == WINDOW else "records"
-
-    def stored(self) -> tuple[Any, ...]:
-        """Values of the columns."""
-        body: str | bytes = zlib.compress(self.body.encode()) if self.kind == WINDOW else self.body
-        head = (self.seq, self.at_ms, self.camera, self.kind, self.event, self.phase)
-        return (*head, self.exported_ms, body, _crc(head, body))
-
-    @classmethod
-    def loaded(cls, values: tuple[Any, ...]) -> Row:
-        """From the values of the columns.
-
-        Raises:
-            JournalDamagedError: they are not what was stored.
-        """
-        *head, exported_ms, body, crc = values
-        if not isinstance(body, str | bytes) or _crc(tuple(head), body) != crc:
-            raise JournalDamagedError(f"Record {head[0]} is damaged.")
-        seq, at_ms, camera, kind, event, phase = head
-        marked = exported_ms if isinstance(exported_ms, int) else None
-        row = cls(seq, at_ms, camera, kind, event, phase, marked, _text(body))
-        if not row._can_be_ours():
-            raise JournalDamagedError(f"Record {seq} is none of ours.")
-        return row
-
-    def _can_be_ours(self) -> bool:
-        """A right sum only says that nothing has changed since; readers rely on these."""
-        texts = isinstance(self.camera, str) and isinstance(self.kind, str)
-        names = all(value is None or isinstance(value, str) for value in (self.event, self.phase))
-        times = isinstance(self.at_ms, int) and 0 <= self.at_ms <= LARGEST_AT_MS
-        if not (texts and names and times and 0 < self.seq <= LARGEST_SEQ):
-            return False
-        try:
-            said = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return False
-        needed = _FIELDS.get(self.kind, {})
-        return (
-            isinstance(said, dict)
-            and said.get("type") == self.kind
-            and (self.kind == "event") == (self.event is not None)
-            and all(isinstance(said.get(name), kind) for name, kind in needed.items())
-        )
-
-
-def _text(body: str | bytes) -> str:
-    """What was stored; a few bytes can unpack to anything, so there is a limit."""
-    if isinstance(body, str):
-        return body
-    unpacking = zlib.decompressobj()
-    try:
-        text = unpacking.decompress(body, MOST_WINDOW_BYTES).decode()
-    except (zlib.error, UnicodeDecodeError) as error:
-        raise JournalDamagedError(f"A window cannot be unpacked ({error}).") from error
-    if not unpacking.eof:
-        raise JournalDamagedError("A window is larger than any that was written.")
-    return text
-
-
-def _crc(head: tuple[Any, ...], body: str | bytes) -> int:
-    # a text column that is no UTF-8 was damaged, and is read with replacements that have another sum
-    data = body.encode(errors="replace") if isinstance(body, str) else body
-    return zlib.crc32(data, zlib.crc32(json.dumps(head, default=repr).encode()))
 
 
 def create(path: Path) -> sqlite3.Connection:

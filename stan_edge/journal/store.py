@@ -13,8 +13,9 @@ from pathlib import Path
 from stan_edge.errors import JournalDamagedError
 from stan_edge.files import sync
 from stan_edge.journal import schema
+from stan_edge.journal.rows import Row
 from stan_edge.journal.salvage import salvage
-from stan_edge.journal.schema import FILE, Row
+from stan_edge.journal.schema import FILE
 
 PART, NEW = "journal.part", "journal.new"
 SET_ASIDE = "journal.damaged-*"
@@ -91,7 +92,7 @@ def _open_whole(path: Path) -> Store:
             last_seq = row.seq
             if row.kind in ("start", "end"):
                 unended[row.camera] = row.kind == "start"
-            elif row.phase == CUT_OFF:  # said once
+            elif row.phase == CUT_OFF:  # logged once
                 unended.clear()
         for values in connection.execute("SELECT * FROM windows ORDER BY seq DESC LIMIT 1"):
             last_seq = max(last_seq, Row.loaded(values).seq)
@@ -102,7 +103,7 @@ def _open_whole(path: Path) -> Store:
 
 
 def _repair(folder: Path, reason: str) -> str:
-    """Begin a new file with what the damaged one still tells, and set that one aside; what was done, as a sentence."""
+    """Begin a new file with what can be read of the damaged one, and set that one aside; returns a sentence on it."""
     path = folder / FILE
     size_bytes = path.stat().st_size
     all_of_it = size_bytes <= SAVED_WHOLE_BYTES and shutil.disk_usage(folder).free > 2 * size_bytes

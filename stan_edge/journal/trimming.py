@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from stan_edge.journal.schema import PAGE_BYTES, Head, transaction
+from stan_edge.journal.rows import Head
+from stan_edge.journal.schema import PAGE_BYTES, transaction
 from stan_edge.retention import Retention
 
 DAY_MS = 86_400_000

@@ -7,9 +7,9 @@ once a second. While the disk takes nothing, windows are counted and dropped, an
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -19,12 +19,12 @@ from pathlib import Path
 from stan_edge.errors import JournalError
 from stan_edge.journal import schema
 from stan_edge.journal.folder import claim
-from stan_edge.journal.schema import WINDOW, Row
+from stan_edge.journal.rows import WINDOW, Row
 from stan_edge.journal.store import CUT_OFF, Store, open_store
 from stan_edge.journal.trimming import Trimming
-from stan_edge.log import Say, say
 from stan_edge.records import Event, Record
 from stan_edge.retention import Retention
+from stan_edge.worker import Worker
 
 BATCH_S = 1.0
 """Windows are committed this often: what a power cut can take."""
@@ -36,6 +36,8 @@ MAX_WINDOWS = 1000
 """Waiting in memory: three minutes of one camera."""
 MAX_RECORDS = 10_000
 """Waiting in memory while the disk is full: about 10 MB, thousands of alarms."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -60,8 +62,7 @@ class _Entry:
 class Journal:
     """Writes the records of one or more cameras; any thread may call `record`.
 
-    Args:
-        say: is told a sentence, once for each trouble and once when it is over.
+    Each trouble is logged once, and once when it is over.
 
     Raises:
         ConfigError: the folder cannot be one of ours.
@@ -69,53 +70,50 @@ class Journal:
             by itself (full, read-only, a damaged file) raises nothing, here or later.
     """
 
-    def __init__(self, folder: Path, retention: Retention | None = None, say: Say = say) -> None:
+    def __init__(self, folder: Path, retention: Retention | None = None) -> None:
         self._folder = folder
         self._trimming = Trimming(folder, retention or Retention())
-        self._tell = say
         self._lock: int | None = None
         with suppress(OSError):  # the thread tries again
             self._lock = claim(folder)
-        self._changed = threading.Condition()
+        # Not a `QueueWorker`: a record stays in line until it is on the disk, all in line are one commit, and which of
+        # them may go when there is no room depends on what they are.
         self._waiting: list[_Entry] = []
         self._lost: Counter[str] = Counter()
-        self._hurry = self._stopping = False
         self._trouble: str | None = None
+        self._retry_s = RETRY_S
         self._store: Store | None = None
         self._damage: str | None = None
         self._opened_before = False
-        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self._thread.start()
+        self._worker = Worker("journal", self._commit, done=self._done, leave=self._close_store)
+        self._changed = self._worker.changed
+        self._worker.start()
 
     def record(self, record: Record) -> None:
-        """Take a record; an alarm is on the disk on return, unless the disk is in trouble, which was then said."""
+        """Take a record; an alarm is on the disk on return, unless the disk is in trouble, which was then logged."""
         # a file's name may hold bytes that are no text, which a database does not take
         camera = record.camera.encode(errors="backslashreplace").decode()
-        said = record.to_json() | {"camera": camera}
-        body = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        fields = record.to_json() | {"camera": camera}
+        body = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         event, phase = (record.id or f"{record.event}", record.phase) if isinstance(record, Event) else (None, None)
-        entry = _Entry(_row(str(said["type"]), camera, event, phase, body))
+        entry = _Entry(_row(str(fields["type"]), camera, event, phase, body))
         with self._changed:
-            if not self._take(entry) or not entry.alarm:
+            if not self._take(entry) or not entry.alarm or self._trouble is not None:
                 return
-            self._hurry = True
-            self._changed.notify_all()
+            self._worker.wake()
             if not self._changed.wait_for(lambda: entry.written or self._trouble is not None, ALARM_WAIT_S):
                 self._in_trouble(f"no answer from the disk for {ALARM_WAIT_S:.0f} s")
 
     def close(self) -> None:
         """Write what waits, and let go of the folder. Safe to repeat."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        self._thread.join(CLOSE_WAIT_S)
+        ended = self._worker.close(CLOSE_WAIT_S)
         with self._changed:
             self._lost.update(entry.name for entry in self._waiting)
             self._waiting.clear()
             if self._lost:
-                self._say(f"ended without {_counted(self._lost)}, which the disk did not take.")
+                self._log(logging.WARNING, f"ended without {_counted(self._lost)}, which the disk did not take.")
                 self._lost.clear()
-        if self._lock is not None and not self._thread.is_alive():
+        if self._lock is not None and ended:
             os.close(self._lock)
             self._lock = None
 
@@ -133,9 +131,10 @@ class Journal:
 
     def _in_trouble(self, why: str) -> None:
         if self._trouble is None:
-            self._say(
+            self._log(
+                logging.WARNING,
                 f"cannot be written ({why}); running goes on, and alarms are kept in memory until it can, "
-                "windows are not."
+                "windows are not.",
             )
         self._trouble = why
         self._lost.update(entry.name for entry in self._waiting if entry.minor)
@@ -149,35 +148,32 @@ class Journal:
             text = (
                 f"can be written again; {_counted(kept)} from memory are on the disk, {_counted(self._lost)} are lost."
             )
-            self._waiting.append(_Entry(self._note("recovered", text, lost=dict(self._lost), trouble=self._trouble)))
+            note = self._note("recovered", text, logging.INFO, lost=dict(self._lost), trouble=self._trouble)
+            self._waiting.append(_Entry(note))
             self._lost.clear()
-            self._trouble, self._hurry = None, True
+            self._trouble = None
+            self._worker.wake()
         self._changed.notify_all()
 
-    # in the journal's thread
+    # in the worker's thread
 
-    def _work(self) -> None:
-        retry_s = RETRY_S
-        while True:
-            with self._changed:
-                if self._trouble is None:
-                    self._changed.wait_for(lambda: self._hurry or self._stopping, BATCH_S)
-                else:
-                    self._changed.wait_for(lambda: self._stopping, retry_s)
-                stopping, self._hurry = self._stopping, False
-                batch = list(self._waiting)
-            why = self._write(batch)
-            with self._changed:
-                if why is None:
-                    retry_s = RETRY_S
-                    self._is_written(batch)
-                else:
-                    retry_s = min(2 * retry_s, LONGEST_RETRY_S)
-                    self._waiting = [entry for entry in self._waiting if not entry.written]
-                    self._in_trouble(why)
-                if stopping and (why is not None or not self._waiting):
-                    break
-        self._close_store()
+    def _commit(self) -> float:
+        """Write what waits; returns when to do so again."""
+        with self._changed:
+            batch = list(self._waiting)
+        why = self._write(batch)
+        with self._changed:
+            if why is None:
+                self._retry_s = RETRY_S
+                self._is_written(batch)
+                return BATCH_S
+            self._waiting = [entry for entry in self._waiting if not entry.written]
+            self._in_trouble(why)
+            self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+            return self._retry_s
+
+    def _done(self) -> bool:
+        return self._trouble is not None or not self._waiting
 
     def _write(self, batch: list[_Entry]) -> str | None:
         """Why the disk did not take all; None: it did."""
@@ -222,13 +218,13 @@ class Journal:
                 self._store.close()
             self._store = None
 
-    def _note(self, phase: str, text: str, **figures: object) -> Row:
-        """Say a sentence, and give the record of it."""
-        self._say(text)
+    def _note(self, phase: str, text: str, level: int = logging.WARNING, **figures: object) -> Row:
+        """Log a sentence, and give the record of it."""
+        self._log(level, text)
         return _row("journal", "", None, phase, json.dumps({"type": "journal", "what": phase, "text": text, **figures}))
 
-    def _say(self, text: str) -> None:
-        self._tell(f"journal {self._folder}: {text}")
+    def _log(self, level: int, text: str) -> None:
+        _logger.log(level, "journal %s: %s", self._folder, text)
 
 
 def _row(kind: str, camera: str, event: str | None, phase: str | None, body: str) -> Row:

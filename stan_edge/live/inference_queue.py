@@ -1,4 +1,4 @@
-"""The one way to the engine for all cameras: in turn, and several windows in one graph run where it takes them."""
+"""Where windows of all cameras wait for the one engine: in turn, and several in one graph run where it takes them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.clock import SYSTEM_CLOCK, Clock
-from stan_edge.live.load_shedding import Predictor
-from stan_edge.pipeline.predictor import Prediction
+from stan_edge.pipeline.predictor import Prediction, Predictor
 
 _WAIT_S = 60.0
-"""Whoever waits is woken when the engine is free; this is only what the clock is told."""
+"""A thread that waits is woken when the engine is free; this is only a limit that the clock needs."""
 
 
 @dataclass(eq=False)
 class Request:
     """One window that is to go through the engine."""
 
-    way: Predictor
+    predictor: Predictor[Prediction]
     pictures: NDArray[np.uint8]
     class_index: int
     window: int
     alone: bool
     """Never in a graph run with others: these may round differently, and a recording gives the same to the bit."""
-    asked_s: float = 0.0
+    queued_s: float = 0.0
     waited_ms: float = 0.0
-    verdict: Prediction | None = None
+    prediction: Prediction | None = None
     error: BaseException | None = None
 
 
@@ -52,21 +51,21 @@ class InferenceQueue:
 
         `request.waited_ms` is set to the time until its run began.
         """
-        request.asked_s = time.perf_counter()
+        request.queued_s = time.perf_counter()
         with self._lock:
             self._waiting.append(request)
-        while request.verdict is None:
+        while request.prediction is None:
             if request.error is not None:
                 raise request.error
             batch = self._claim()
             if batch:
                 self._serve(batch)
             else:
-                self._clock.wait(lambda: self._is_up_to(request), _WAIT_S)
-        return request.verdict
+                self._clock.wait(lambda: self._is_settled(request), _WAIT_S)
+        return request.prediction
 
-    def _is_up_to(self, request: Request) -> bool:
-        return request.verdict is not None or request.error is not None or not self._busy
+    def _is_settled(self, request: Request) -> bool:
+        return request.prediction is not None or request.error is not None or not self._busy
 
     def _claim(self) -> list[Request]:
         """What goes through the engine now, by whoever calls; nothing while another one has it."""
@@ -75,9 +74,9 @@ class InferenceQueue:
                 return []
             first = self._waiting[0]
             batch = [first]
-            together = [other for other in self._waiting if other.way is first.way and not other.alone]
+            together = [other for other in self._waiting if other.predictor is first.predictor and not other.alone]
             if len(together) > 1 and not first.alone:
-                batch = together[: first.way.batch_size]
+                batch = together[: first.predictor.batch_size]
             self._waiting = [request for request in self._waiting if request not in batch]
             self._busy = True
             return batch
@@ -85,10 +84,10 @@ class InferenceQueue:
     def _serve(self, batch: list[Request]) -> None:
         began_s = time.perf_counter()
         for request in batch:
-            request.waited_ms = (began_s - request.asked_s) * 1e3
+            request.waited_ms = (began_s - request.queued_s) * 1e3
         try:
-            for request, verdict in zip(batch, _run(batch), strict=True):
-                request.verdict = verdict
+            for request, prediction in zip(batch, _run(batch), strict=True):
+                request.prediction = prediction
         except BaseException as error:
             for request in batch:
                 request.error = error  # raised in the thread of each
@@ -103,6 +102,6 @@ class InferenceQueue:
 def _run(batch: list[Request]) -> list[Prediction]:
     first = batch[0]
     if len(batch) == 1:
-        return [first.way(first.pictures, first.class_index, first.window)]
+        return [first.predictor(first.pictures, first.class_index, first.window)]
     pictures, classes, windows = zip(*((one.pictures, one.class_index, one.window) for one in batch), strict=True)
-    return list(first.way.batch(pictures, classes, windows))
+    return list(first.predictor.batch(pictures, classes, windows))

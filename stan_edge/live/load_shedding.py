@@ -1,5 +1,5 @@
-"""What is left out while windows come late, and taken up again when there is room: every second look for the person
-first, then explanations, windows last."""
+"""What is left out while windows come late, and taken up again when there is room: every second search for the
+person first, then explanations, windows last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from stan_edge.backends.base import Backend
 from stan_edge.errors import BackendError, ParityError
@@ -15,11 +14,8 @@ from stan_edge.model.bundle import Bundle, methods_of
 from stan_edge.model.contract import Method
 from stan_edge.parity import require_label_parity, require_parity
 from stan_edge.person.tracking import DETECTION_HZ, REDUCED_DETECTION_HZ
-from stan_edge.pipeline.predictor import Classifier, Explainer
+from stan_edge.pipeline.predictor import Classifier, Explainer, Prediction, Predictor
 from stan_edge.records import LoadLevel
-
-Predictor: TypeAlias = Explainer | Classifier
-"""What can be done with a window."""
 
 COST: dict[Method, float] = {
     "gradcam": 1.01,
@@ -58,9 +54,11 @@ class ServiceLevel:
     """One of so many windows is taken."""
     detection_hz: float = DETECTION_HZ
     """How often the person is looked for."""
+    needs_tracker: bool = False
+    """All that it saves is search for the person: no level for a camera without."""
 
-    def way(self, window: int) -> Predictor | None:
-        """What is done for the window of this number; None: it is shed."""
+    def predictor(self, window: int) -> Predictor[Prediction] | None:
+        """What predicts the window of this number; None: it is shed."""
         turn, left_out = divmod(window, self.take_every)
         if left_out:
             return None
@@ -70,44 +68,43 @@ class ServiceLevel:
 def service_levels(bundle: Bundle, backend: Backend, explainer: Explainer) -> list[ServiceLevel]:
     """What was asked for, and what is done instead where time is short.
 
-    What saves nothing is no rung, nor is what this engine cannot do, or does not reproduce from float64.
+    What saves nothing is no level, nor is what this engine cannot do, or does not reproduce from float64.
     """
-    rungs = [
-        ServiceLevel("full", explainer),
-        ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ),
-    ]
+    less = ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ)
+    levels = [ServiceLevel("full", explainer), replace(less, needs_tracker=True)]
     for method in sorted(methods_of(bundle), key=COST.__getitem__):
         if COST[explainer.method] < WORTH * COST[method]:
             break
         with suppress(BackendError, ParityError):
             cheaper = Explainer(bundle, backend, method)
             require_parity(bundle, backend, cheaper)
-            rungs.append(replace(rungs[-1], level="cheaper_method", explainer=cheaper))
+            less = replace(less, level="cheaper_method", explainer=cheaper)
+            levels.append(less)
             explainer = cheaper
     if COST[explainer.method] >= WORTH:
         with suppress(BackendError, ParityError):
             labeller = Classifier(bundle, backend)
             require_label_parity(bundle, backend, labeller)
-            rungs += [
-                replace(rungs[-1], level="explain_every_second", labeller=labeller, explain_every=2),
-                replace(rungs[-1], level="labels_only", explainer=None, labeller=labeller),
-            ]
-    return [*rungs, replace(rungs[-1], level="every_second_window", take_every=2)]
+            levels.append(replace(less, level="explain_every_second", labeller=labeller, explain_every=2))
+            less = replace(less, level="labels_only", explainer=None, labeller=labeller)
+            levels.append(less)
+    return [*levels, replace(less, level="every_second_window", take_every=2)]
 
 
 class LoadShedder:
-    """Where one camera stands; told how late each window was, it steps down and up.
+    """The service level of one camera, which steps down and up by how late each window was.
 
     Each camera has its own: one that is late by itself (large pictures, a slow disk) costs the others nothing, and
     where the engine is the reason all of them are late, and step down until that suffices and no further.
 
     Args:
-        rungs: dearest first, at least one.
+        levels: dearest first, at least one.
         hop_s: a window that takes longer is late.
+        has_tracker: the person is searched for in its pictures.
     """
 
-    def __init__(self, rungs: Sequence[ServiceLevel], hop_s: float) -> None:
-        self._rungs = rungs
+    def __init__(self, levels: Sequence[ServiceLevel], hop_s: float, *, has_tracker: bool = True) -> None:
+        self._levels = [level for level in levels if has_tracker or not level.needs_tracker]
         self._hop_s = hop_s
         self._place = 0
         self._up_after_s = UP_AFTER_S
@@ -116,15 +113,15 @@ class LoadShedder:
         self._room_since_s: float | None = None
 
     @property
-    def rung(self) -> ServiceLevel:
+    def current(self) -> ServiceLevel:
         """What is done now."""
-        return self._rungs[self._place]
+        return self._levels[self._place]
 
     def note(self, late_s: float, now_s: float) -> str | None:
         """Take the time from the arrival of a window's last frame until all was done for it, shed ones included.
 
         Returns:
-            Why there is another rung from now on; None: there is not.
+            Why there is another level from now on; None: there is not.
         """
         late, room = late_s > self._hop_s, late_s <= ROOM * self._hop_s
         self._late_since_s = None if not late else now_s if self._late_since_s is None else self._late_since_s
@@ -140,7 +137,7 @@ class LoadShedder:
         self._late_since_s = self._room_since_s = None
 
     def _step_down(self, now_s: float) -> str | None:
-        if self._place == len(self._rungs) - 1:
+        if self._place == len(self._levels) - 1:
             return None
         too_soon = now_s - self._climbed_s < self._up_after_s
         self._up_after_s = min(2 * self._up_after_s, LONGEST_UP_AFTER_S) if too_soon else UP_AFTER_S

@@ -10,7 +10,8 @@ from stan_edge.clock import SYSTEM_CLOCK, Clock
 from stan_edge.errors import ConfigError
 from stan_edge.files import plain_name
 from stan_edge.journal.writer import Journal
-from stan_edge.live.camera_loop import POLL_S, CameraLoop, CameraSpec, RunContext, StageTimes
+from stan_edge.live.camera_loop import POLL_S, CameraLoop
+from stan_edge.live.context import CameraSpec, RunContext, StageTimes
 from stan_edge.live.load_shedding import ServiceLevel
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.anonymize import Privacy
@@ -26,20 +27,20 @@ __all__ = ["CameraSpec", "Runtime", "StageTimes", "refuse_same_names"]
 class Runtime:
     """Runs cameras, or recordings, through one model until each has ended or `stop` is set.
 
-    A camera has a thread of its own for all that is its own: person search (19 ms a look, ten times a second, and
+    A camera has a thread of its own for all that is its own: person search (19 ms a detection, ten times a second, and
     MediaPipe lets other threads run meanwhile), pictures, sinks. So one that is slow, dead or hangs holds up nobody;
     they meet at the engine only, where they take turns.
 
     Args:
         sinks: those of `run`.
         target_class: the class that every window explains; None: its own label.
-        journal: is told of every record before any sink, and an alarm is on disk when it returns. It is no sink, so
+        journal: gets every record before any sink, and an alarm is on disk when it returns. It is no sink, so
             that it cannot come after one.
         privacy: what sinks get to see of the person; the model sees everything.
         clock: what a live source and its delays are measured by.
         stages: receives the time of each stage of `run` when given.
         rungs: what is left out for a camera while its windows are late, dearest first, `explainer`'s the first; by
-            default nothing is but windows. See `ladder.load_rungs`.
+            default nothing is but windows. See `load_shedding.service_levels`.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class Runtime:
     ) -> None:
         self._sinks = sinks
         self._stages = stages
-        self._setup = RunContext(
+        self._context = RunContext(
             bundle=bundle,
             backend=backend,
             explainer=explainer,
-            rungs=rungs or [ServiceLevel("full", explainer)],
+            levels=rungs or [ServiceLevel("full", explainer)],
             hop_s=bundle.contract.hop_s if hop_s is None else hop_s,
             target_class=target_class,
             journal=journal,
@@ -96,32 +97,34 @@ class Runtime:
                 then the other cameras end as on `stop`.
         """
         refuse_same_names([camera.source.name for camera in cameras])
-        watches = [_Thread(CameraLoop(self._setup, camera, alone=len(cameras) == 1), self._setup) for camera in cameras]
-        first, *others = watches
+        threads = [
+            _Thread(CameraLoop(self._context, camera, alone=len(cameras) == 1), self._context) for camera in cameras
+        ]
+        first, *others = threads
         for other in others:
             other.start()
         first.run()
         try:
             while not all(other.done for other in others):
-                self._setup.clock.wait(lambda: all(other.done for other in others), POLL_S)
+                self._context.clock.wait(lambda: all(other.done for other in others), POLL_S)
         finally:  # Ctrl-C
             if not all(other.done for other in others):
-                self._setup.stop.set()
+                self._context.stop.set()
             for other in others:
                 other.join()
-        for watch in watches:
-            if watch.error is not None:
-                raise watch.error
-        return [watch.end for watch in watches if watch.end is not None]
+        for thread in threads:
+            if thread.error is not None:
+                raise thread.error
+        return [thread.end for thread in threads if thread.end is not None]
 
 
 class _Thread(threading.Thread):
-    """A camera's way to its end; an error ends the others, too, and is raised where it can be handled."""
+    """Runs one camera's loop. An error stops the other cameras, too, and is kept for the caller of `watch`."""
 
-    def __init__(self, watch: CameraLoop, setup: RunContext) -> None:
-        super().__init__(name="watch")
-        self._watch = watch
-        self._setup = setup
+    def __init__(self, loop: CameraLoop, context: RunContext) -> None:
+        super().__init__(name="camera")
+        self._loop = loop
+        self._context = context
         self.end: End | None = None
         self.error: BaseException | None = None
 
@@ -131,11 +134,11 @@ class _Thread(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.end = self._watch.run()
+            self.end = self._loop.run()
         except BaseException as error:
-            self._setup.stop.set()
+            self._context.stop.set()
             self.error = error
-        self._setup.clock.notify()
+        self._context.clock.notify()
 
 
 def refuse_same_names(names: Sequence[str]) -> None:

@@ -105,7 +105,7 @@ class EventDetector:
 
     def _advance(self, candidate: _Candidate, probability: float | None, now_s: float) -> list[Event]:
         """Args:
-        probability: None for a window without a verdict, which neither confirms nor contradicts.
+        probability: None for a window without a label, which neither confirms nor contradicts.
         """
         spec = self._specs[candidate.label]
         announced = candidate.announced_s is not None
@@ -145,7 +145,7 @@ class EventDetector:
 
 
 def _finished(final: list[TimelineFrame], label: str) -> list[FrameScore]:
-    """What the timeline says of frames for one class; nothing (not 0, which a threshold may be) of another's."""
+    """What the timeline says of frames for one class; None (not 0, which a threshold may be) for those of another."""
     return [
         FrameScore(frame.t_s, frame.index, frame.importance if frame.label == label else None, False) for frame in final
     ]

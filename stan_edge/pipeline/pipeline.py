@@ -5,196 +5,200 @@ The same frames give the same records, whether they come from a file or a camera
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.model.contract import Contract, Method
-from stan_edge.person.tracking import DETECTION_HZ, NOBODY, Region, Tracker
-from stan_edge.pipeline.attribution import gate, importance, rescale
-from stan_edge.pipeline.events import EventDetector
-from stan_edge.pipeline.predictor import Explanation, Prediction, softmax
-from stan_edge.pipeline.timeline import Timeline, TimelineFrame
-from stan_edge.pipeline.views import apply_view, cut_mask, cut_square, passes, place_square
-from stan_edge.pipeline.windows import Sample, Window, Windower
-from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
+from stan_edge.errors import ConfigError
+from stan_edge.model.contract import Contract
+from stan_edge.person.tracking import DETECTION_HZ, Region, Tracker
+from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
+from stan_edge.pipeline.predictor import Explainer, Prediction, class_index_of
+from stan_edge.pipeline.timeline import TimelineFrame
+from stan_edge.pipeline.windows import Window
+from stan_edge.records import Event, WindowCounts
 from stan_edge.sources import Frame
-from stan_edge.types import Square
+from stan_edge.sources.frame import Segment
+from stan_edge.sources.pictures import checked_picture
+from stan_edge.types import Image
+
+Predict: TypeAlias = Callable[[NDArray[np.uint8]], Prediction]
+"""Takes the network's pictures `[P, T, S, S, 3]` of a window."""
 
 
 @dataclass(frozen=True, eq=False)
-class WindowOutcome:
-    """What one window brought about."""
+class PipelineEnd:
+    """What the end of a stream brings about."""
 
-    result: WindowResult
+    outcomes: list[WindowOutcome]
+    """Of windows that were still due."""
     final: list[TimelineFrame]
+    """The rest of the timeline."""
     events: list[Event]
+    """The ends of events that were going on."""
 
 
 class Pipeline:
-    """State of one camera.
+    """Explains one stream of pictures as they come.
+
+        for t_s, image in pictures:
+            for outcome in pipeline.feed(image, t_s):
+                print(outcome.result.label, [event.label for event in outcome.events])
+        end = pipeline.finish()
+
+    `feed` and `finish` are made of steps, for programs that show a frame before its windows, or leave windows out:
+    `take`, `process` for each window, `tick`, and at the end `due_at_end`, `process` and `conclude`.
 
     Args:
+        camera: what records call the stream.
+        explainer: explains the windows, one thread at a time.
         tracker: finds the person; None takes the whole frame as the person's region.
         live: see `Windower`.
         target_class: the class that every window's explanation is of; None: its own label.
+        on_close: is called by `close`, once.
+
+    Raises:
+        ConfigError: the hop does not fit the model.
     """
 
     def __init__(
         self,
         camera: str,
         contract: Contract,
-        method: Method,
+        explainer: Explainer,
         hop_s: float,
-        tracker: Tracker | None,
-        live: bool,
+        tracker: Tracker | None = None,
+        *,
+        live: bool = False,
         target_class: str | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self._camera = camera
         self._contract = contract
-        self._method = method
-        self._thresholds = contract.methods[method].thresholds
+        self._explainer = explainer
+        self._hop_s = hop_s
         self._tracker = tracker
-        self._asked = target_class
-        self._windower = Windower(contract.input, hop_s, live=live)
-        self._timeline = Timeline(contract.background, self._windower.hop_ticks)
-        self._events = EventDetector(camera, contract, self._thresholds, hop_s)
-        self._square: Square | None = None
-        self._cut: dict[Sample, NDArray[np.uint8]] = {}
-        """The newest window's frames, cut to `_square`."""
-        self.counts = WindowCounts()
+        self._live = live
+        self._target_class = target_class
+        self._on_close = on_close
+        self.class_index = class_index_of(contract, target_class)
+        """Of the class that is explained, as predictors take it."""
+        self._begin(Segment())
 
-    def feed(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> tuple[Region, list[Window]]:
-        """Take a frame; returns the person's region and the windows that are now due.
+    def _begin(self, segment: Segment) -> None:
+        self._segment = segment  # by which the tracker knows that a new stream begins
+        self._inputs = InputStream(self._contract.input, self._hop_s, self._tracker, live=self._live)
+        self._interpreter = Interpreter(
+            self._camera, self._contract, self._explainer.method, self._hop_s, self._target_class
+        )
+        self._fed = 0
+        self._first_s = self._last_s = 0.0
+        self._ended = False
+
+    @property
+    def counts(self) -> WindowCounts:
+        """What became of the windows so far."""
+        return self._interpreter.counts
+
+    def feed(self, image: Image, t_s: float) -> list[WindowOutcome]:
+        """Take the next picture; returns the outcomes of the windows that it completes, mostly none.
+
+        Args:
+            image: RGB, uint8 `[H, W, 3]`; copied, as windows hold it for some seconds.
+            t_s: when it was taken, in seconds, by any clock that never goes back. Records count from the first picture.
+
+        Raises:
+            ConfigError: the picture or its time is none, or lies before the last one; nothing has changed then. Or the
+                stream has ended, by `finish` or because the engine failed in a window.
+        """
+        self._refuse_if_ended()
+        picture = checked_picture(image, self._fed)
+        if not math.isfinite(t_s) or (self._fed and t_s < self._last_s):
+            raise ConfigError(
+                f"Picture {self._fed} was taken at {t_s:g} s, the one before at {self._last_s:g} s; "
+                "give finite times that never go back."
+            )
+        if not self._fed:
+            self._first_s = t_s
+        frame = Frame(self._fed, t_s - self._first_s, picture, segment=self._segment)
+        self._fed += 1
+        self._last_s = t_s
+        self._ended = True  # unless all windows are done: one that is missing would shift what follows
+        outcomes = [self._explained(window) for window in self.take(frame)[1]]
+        self._ended = False
+        return outcomes
+
+    def finish(self) -> PipelineEnd:
+        """No more pictures come: what is still due. A stream shorter than one window gives one that repeats its last
+        picture.
+
+        Raises:
+            ConfigError: the stream has ended before.
+        """
+        self._refuse_if_ended()
+        self._ended = True
+        outcomes = [self._explained(window) for window in self.due_at_end()]
+        return PipelineEnd(outcomes, *self.conclude())
+
+    def reset(self) -> None:
+        """Forget everything; the next picture is the first of another stream."""
+        self._begin(Segment(self._segment.number + 1))
+
+    def take(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> tuple[Region, list[Window]]:
+        """Take a frame; returns the person's region and the windows that are now due, each of them for `process`.
 
         Args:
             detection_hz: how often the person is looked for.
         """
-        region = self._tracker.update(frame, detection_hz) if self._tracker else NOBODY
-        return region, self._windower.feed(frame, region)
+        return self._inputs.take(frame, detection_hz)
 
-    def network_input(self, window: Window) -> tuple[NDArray[np.uint8], Square]:
-        """Pictures `[P, T, S, S, 3]` for the network, P passes, and the square of the frames that they show."""
-        spec = self._contract.input
-        height, width = window.samples[-1].frame.image.shape[:2]
-        square = place_square(spec.framing, width, height, [sample.region.box_px for sample in window.samples])
-        # windows overlap: where the square stays, only what is new in this one is cut
-        if square != self._square:
-            self._square, self._cut = square, {}
-        self._cut = {
-            sample: self._cut[sample] if sample in self._cut else self._views(sample, square)
-            for sample in window.samples
-        }
-        return np.stack(list(self._cut.values()), axis=1), square
-
-    def _views(self, sample: Sample, square: Square) -> NDArray[np.uint8]:
-        """A frame as the network gets it, `[P, S, S, 3]`."""
-        spec, region = self._contract.input, sample.region
-        picture = cut_square(sample.frame.image, square, spec.size_px)
-        box = None if region.box_px is None else square.to_view(region.box_px, spec.size_px)
-        mask = region.mask if spec.region == "mask" else None
-        cut = None if mask is None else cut_mask(mask, square, spec.size_px)
-        return np.stack([apply_view(picture, box, view, cut) for view in passes(spec.view)])
-
-    def conclude(
-        self, window: Window, verdict: Prediction | None, latency_ms: float, method: Method | None = None
+    def process(
+        self, window: Window, predict: Predict | None, latency_ms: Callable[[], float] = lambda: 0.0
     ) -> WindowOutcome:
-        """Turn what the model said of a window into its record, the timeline and events.
+        """Bring the next window to its end; one that is not valid is never predicted.
 
         Args:
-            verdict: None for a window that is not valid, or that was shed to stay on time; without an explanation no
-                frame has a score.
-            method: what an explanation is by, where it is not the stream's own.
+            predict: what the model says of the window's pictures; None sheds it.
+            latency_ms: how late the window is once it has been predicted.
         """
-        result = self._result(window, verdict, latency_ms, method or self._method)
-        self._count(window, verdict)
-        final = self._timeline.add(self._on_own_scale(result))
-        if window.breaks:
-            final += self._timeline.finish()
-            return WindowOutcome(result, final, self._events.finish(final))
-        return WindowOutcome(result, final, self._events.add(result, final, self._timeline.provisional))
+        prediction = square = None
+        if window.reason is None and predict is not None:
+            shown = self._inputs.network_input(window)
+            prediction, square = predict(shown.pictures), shown.square
+        return self._interpreter.conclude(window, prediction, latency_ms(), square)
 
     def tick(self, now_s: float) -> list[Event]:
-        """Tell a camera's stream that it is now `now_s` and that nothing has come for a while: an event does not stay
-        open until the camera is back."""
-        return self._events.tick(now_s)
+        """Tell a camera's stream that nothing has come for a while; see `Interpreter.tick`."""
+        return self._interpreter.tick(now_s)
 
-    def finish_windows(self) -> list[Window]:
-        """Windows still due at the end of the stream."""
-        return self._windower.finish()
+    def due_at_end(self) -> list[Window]:
+        """Windows still due at the end of the stream, each of them for `process`."""
+        return self._inputs.finish()
 
-    def finish(self) -> tuple[list[TimelineFrame], list[Event]]:
-        """The rest of the timeline, and the end of events still going on."""
-        final = self._timeline.finish()
-        return final, self._events.finish(final)
+    def conclude(self) -> tuple[list[TimelineFrame], list[Event]]:
+        """After the last window: the rest of the timeline, and the end of events still going on."""
+        return self._interpreter.finish()
 
-    def _result(self, window: Window, verdict: Prediction | None, latency_ms: float, method: Method) -> WindowResult:
-        shown = WindowResult(
-            camera=self._camera,
-            window=window.number,
-            t_start_s=window.t_start_s,
-            t_end_s=window.t_end_s,
-            valid=False,
-            reason=window.reason or "shed",
-            label=None,
-            probability=None,
-            probabilities=None,
-            frames=tuple(FrameScore(s.frame.t_capture_s, s.frame.index, None, False) for s in window.samples),
-            person=window.samples[-1].region.state if window.samples else "none",
-            latency_ms=latency_ms,
-            target_class=self._asked,
-        )
-        if verdict is None:
-            return shown
-        probabilities = softmax(verdict.logits, self._contract.temperature)
-        best = int(probabilities.argmax())
-        label = self._contract.classes[best]
-        named = {name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)}
-        labelled = replace(
-            shown,
-            valid=True,
-            reason=None,
-            label=label,
-            probability=float(probabilities[best]),
-            probabilities=named,
-        )
-        if not isinstance(verdict, Explanation):
-            return labelled
-        spec = self._contract.methods[method]
-        background = 0.0 if self._contract.background is None else named[self._contract.background]
-        scores = gate(importance(verdict.frame_scores, spec), background)
-        # the background has no threshold: its frames are never important
-        important = scores >= spec.thresholds.get(self._asked or label, np.inf)
-        return replace(
-            labelled,
-            method=method,
-            frames=tuple(
-                replace(frame, score=float(score), important=bool(flag))
-                for frame, score, flag in zip(shown.frames, scores, important, strict=True)
-            ),
-        )
+    def close(self) -> None:
+        """Let go of what finds the person. Safe to repeat."""
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
 
-    def _on_own_scale(self, result: WindowResult) -> WindowResult:
-        """For the timeline, which has one threshold a class: what another method says, on the scale of the stream's
-        own."""
-        if result.method in (None, self._method) or result.explained_class not in self._thresholds:
-            return result
-        theirs, own = (
-            self._contract.methods[name].thresholds[result.explained_class] for name in (result.method, self._method)
-        )
-        frames = tuple(
-            frame if frame.score is None else replace(frame, score=rescale(frame.score, theirs, own))
-            for frame in result.frames
-        )
-        return replace(result, frames=frames)
+    def __enter__(self) -> Pipeline:
+        return self
 
-    def _count(self, window: Window, verdict: Prediction | None) -> None:
-        counts = self.counts
-        if verdict is not None:
-            unexplained = counts.unexplained + (not isinstance(verdict, Explanation))
-            self.counts = replace(counts, done=counts.done + 1, unexplained=unexplained)
-        elif window.reason is not None:
-            self.counts = replace(counts, invalid=counts.invalid + 1)
-        else:
-            self.counts = replace(counts, shed=counts.shed + 1)
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise ConfigError("This stream has ended; call reset() to begin another.")
+
+    def _explained(self, window: Window) -> WindowOutcome:
+        return self.process(window, lambda pictures: self._explainer(pictures, self.class_index, window.number))

@@ -136,9 +136,9 @@ class Windower:
     def feed(self, frame: Frame, region: Region) -> list[Window]:
         """Take a frame (in order of capture) and the region known at that time; returns windows now due."""
         broken = []
-        why = self._break(frame)
-        if why is not None:
-            broken = self._give_up(why)
+        reason = self._break(frame)
+        if reason is not None:
+            broken = self._give_up(reason)
             self._sampler = Sampler(self._spec.tick_s, frame.t_capture_s)
         self._last = frame
         return broken + self._take(self._sampler.feed(frame, region))
@@ -156,6 +156,7 @@ class Windower:
         return windows
 
     def _break(self, frame: Frame) -> str | None:
+        """The reason where the stream has broken before this frame, otherwise None."""
         last = self._last
         if last is None:
             return None
@@ -236,5 +237,6 @@ def hop_ticks(spec: InputSpec, hop_s: float) -> int:
         return spec.hop_ticks(hop_s)
     except ValueError as error:
         raise ConfigError(
-            f"--hop {hop_s:g}: must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s."
+            f"{hop_s:g} s must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s.",
+            field="model.hop_s",
         ) from error

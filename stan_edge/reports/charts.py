@@ -1,113 +1,244 @@
-"""A film's explanation as one picture: labels, importance by method, events and key frames."""
+"""Charts by matplotlib: what an axis, a bar over time or a curve of importance looks like in every picture.
+
+Import it only where a picture is written: loading matplotlib takes half a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from stan_edge.model.contract import Contract
+from stan_edge.records import Event
+from stan_edge.reports import drawing
 from stan_edge.reports.curve import Point
-from stan_edge.reports.drawing import DARK, GRAY, GREEN, RED, WHITE, draw_bars, put_text, scale_to
-from stan_edge.reports.recording import RecordingReport
 from stan_edge.types import Image
 
-WIDTH_PX, MARGIN_PX, HEAD_PX, TRACK_PX, GAP_PX = 1280, 12, 22, 80, 10
-EVENTS_PX = 22
-KEY_FRAMES_A_ROW = 6
-_BACK = (34, 37, 43)
-Area = tuple[int, int, int, int]
+WIDTH_PX = 1280
+DPI = 128
+"""A power of two, so that whole pixels stay whole when they are counted in inches."""
+TITLE_PX, LINE_PX, MARGIN_PX, TICKS_PX = 26, 20, 16, 44
+SPAN_ROW_PX, CURVE_PX = 22, 110
+MOST_SPAN_ROWS, MOST_THRESHOLDS = 12, 4
+LINES = ("--", ":", "-.", (0, (8, 2)), "-")
+LONGEST_LABEL = 20
+LEAST_BAR = 0.003
+"""Of the width: what lasts a second can be seen in an hour."""
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a picture is the same on every machine
+    "font.size": 7,  # 12 pixels
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0,
+    "text.parse_math": False,  # names of classes may hold anything
+}
+TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
+_DRAWING = threading.Lock()  # cameras end in threads of their own, and matplotlib's settings are global
+
+Rgb = tuple[float, float, float]
 
 
-def draw_tracks(film: RecordingReport, contract: Contract) -> Image:
-    """Labels, events, and a curve for each method, one below the other, RGB."""
-    rows = HEAD_PX + EVENTS_PX + GAP_PX, HEAD_PX + EVENTS_PX + GAP_PX, HEAD_PX + TRACK_PX + GAP_PX
-    image = np.full((sum(rows[:2]) + rows[2] * len(film.curves) + HEAD_PX, WIDTH_PX, 3), DARK, np.uint8)
-    left, right = MARGIN_PX, WIDTH_PX - MARGIN_PX
-    span_s = (0.0, max(film.duration_s, 1.0))
-    y = HEAD_PX
-    put_text(image, "what is shown (bright: sure; red: an alarm class)", (left, y - 7), GRAY, 0.45)
-    _draw_labels(image, film, contract, (left, y, right, y + EVENTS_PX), span_s)
-    y += rows[0]
-    put_text(image, "events", (left, y - 7), GRAY, 0.45)
-    _draw_events(image, film, (left, y, right, y + EVENTS_PX), span_s)
-    y += rows[1]
-    for method, curve in film.curves.items():
-        thresholds = contract.methods[method].thresholds
-        put_text(image, f"importance by {method} (red: important; line: threshold)", (left, y - 7), GRAY, 0.45)
-        area = (left, y, right, y + TRACK_PX)
-        cv2.rectangle(image, area[:2], area[2:], _BACK, cv2.FILLED)
-        points = list(curve)
-        bars = [(p.t_s, p.importance or 0.0, None if p.label is None else thresholds[p.label]) for p in points]
-        draw_bars(image, bars, area, span_s, _step_s(points, contract.input.tick_s))
-        y += rows[2]
-    _draw_times(image, (left, y - HEAD_PX, right, y), span_s)
-    return image
+def _share(color: tuple[int, int, int]) -> Rgb:
+    return color[0] / 255, color[1] / 255, color[2] / 255
 
 
-def draw_report(film: RecordingReport, contract: Contract) -> Image:
-    """The tracks with the key frames below them, RGB."""
-    image = draw_tracks(film, contract)
-    width = (WIDTH_PX - 2 * MARGIN_PX) // KEY_FRAMES_A_ROW
-    for first in range(0, len(film.key_frames), KEY_FRAMES_A_ROW):
-        some = film.key_frames[first : first + KEY_FRAMES_A_ROW]
-        pictures = [scale_to(key.picture, width - 6) for key in some]
-        row = np.full((max(picture.shape[0] for picture in pictures) + 6, WIDTH_PX, 3), DARK, np.uint8)
-        for slot, (key, picture) in enumerate(zip(some, pictures, strict=True)):
-            x = MARGIN_PX + slot * width
-            row[: picture.shape[0], x : x + picture.shape[1]] = picture
-            text = f"{key.frame.t_s:.1f} s  {(key.frame.label or '').replace('_', ' ')} {key.frame.importance:.2f}"
-            put_text(row, text, (x + 4, 16), WHITE, 0.4)
-        image = np.concatenate([image, row])
-    return image
+RED, GREEN, CYAN, ORANGE, GRAY = map(_share, (drawing.RED, drawing.GREEN, drawing.CYAN, drawing.ORANGE, drawing.GRAY))
 
 
-def _draw_labels(
-    image: Image, film: RecordingReport, contract: Contract, area: Area, span_s: tuple[float, float]
+@dataclass(frozen=True)
+class Row:
+    """One chart of a figure: its height, and the room below it for ticks and a label."""
+
+    height_px: int
+    below_px: int = TICKS_PX
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time with a label."""
+
+    label: str
+    start_s: float
+    end_s: float
+    strength: float
+    """0 to 1: how opaque."""
+    text: str = ""
+    """Beside the bar, where there is room."""
+
+
+def render(draw: Callable[[], Figure]) -> bytes:
+    """What `draw` makes, as a PNG; equal figures give equal bytes."""
+    file = io.BytesIO()
+    with _DRAWING, style.context(STYLE, after_reset=True):  # without the settings of whoever owns this machine
+        draw().savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def new_figure(
+    rows: Sequence[Row], left_px: int, right_px: int = MARGIN_PX, head: Sequence[str] = ()
+) -> tuple[Figure, list[Axes]]:
+    """A figure `WIDTH_PX` wide with charts one below the other, each with room for a title.
+
+    Args:
+        left_px, right_px: room for ticks and labels beside the charts.
+        head: lines of text above everything.
+    """
+    head_px = MARGIN_PX // 2 + LINE_PX * len(head)
+    height_px = head_px + sum(TITLE_PX + row.height_px + row.below_px for row in rows)
+    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI, facecolor="white")
+    for number, line in enumerate(head):
+        y_px = height_px - MARGIN_PX // 2 - LINE_PX * (number + 0.5)
+        figure.text(MARGIN_PX / WIDTH_PX, y_px / height_px, line, va="center", color="black" if number == 0 else "0.35")
+    axes, bottom_px = [], height_px - head_px
+    for row in rows:
+        bottom_px -= TITLE_PX + row.height_px
+        width_px = WIDTH_PX - left_px - right_px
+        box = left_px / WIDTH_PX, bottom_px / height_px, width_px / WIDTH_PX, row.height_px / height_px
+        axes.append(figure.add_axes(box))
+        bottom_px -= row.below_px
+    return figure, axes
+
+
+def event_span(event: Event) -> Span:
+    """An event as a bar, with the highest probability of its class beside it."""
+    return Span(event.label, event.t_start_s, event.t_end_s, 1.0, f"{event.peak_probability:.2f}")
+
+
+def spans_row(spans: Iterable[Span], below_px: int = TICKS_PX) -> Row:
+    """Room for `draw_spans`."""
+    return Row(SPAN_ROW_PX * max(len(_span_labels(spans)), 1), below_px)
+
+
+def pictures_row(pictures: Sequence[Image]) -> Row:
+    """Room for `draw_pictures`."""
+    return Row(max(picture.shape[0] for picture in pictures), LINE_PX + MARGIN_PX)
+
+
+def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection[str]) -> None:
+    """A row of bars over time for each of the labels that last longest, alarm classes in another colour.
+
+    The axis has its times already (`draw_times`).
+    """
+    labels = _span_labels(spans)
+    left_out = len({span.label for span in spans}) - len(labels)
+    axes.set_title(f"{title}; {left_out} rarer labels are left out" if left_out else title)
+    axes.set_yticks(range(len(labels)), [_axis_text(label) for label in labels])
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    start_s, end_s = axes.get_xlim()
+    least_s = LEAST_BAR * (end_s - start_s)
+    for row, label in enumerate(labels):
+        bars = [span for span in spans if span.label == label]
+        color = RED if label in alarms else GREEN
+        axes.broken_barh(
+            [(bar.start_s, max(bar.end_s - bar.start_s, least_s)) for bar in bars],
+            (row - 0.42, 0.84),
+            facecolors=[(*color, 0.2 + 0.8 * bar.strength) for bar in bars],
+            linewidth=0,
+        )
+        for bar, later in zip(bars, [*bars[1:], None], strict=True):
+            text_end_s = bar.end_s + 0.012 * len(bar.text) * (end_s - start_s)
+            if bar.text and (later is None or later.start_s >= text_end_s):
+                fits = text_end_s <= end_s
+                x_s, side = (bar.end_s, "left") if fits else (min(bar.end_s, end_s), "right")
+                axes.text(x_s, row, f" {bar.text} ", va="center", ha=side)
+    if not labels:
+        axes.set_yticks([0], ["none"])
+
+
+def draw_importance(
+    axes: Axes, title: str, points: Iterable[Point], thresholds: Mapping[str, float], tick_s: float
 ) -> None:
-    x0, y0, x1, y1 = area
-    cv2.rectangle(image, (x0, y0), (x1, y1), _BACK, cv2.FILLED)
-    points = list(film.labels)
-    step_s = _step_s(points, contract.hop_s)
-    names: list[tuple[str, int]] = []
-    before: str | None = None
-    for point in points:
-        if point.label is not None:
-            a, b = (_x(t_s, area, span_s) for t_s in (point.t_s - step_s / 2, point.t_s + step_s / 2))
-            color = RED if point.label in contract.alarms else GREEN
-            faint = tuple(round(c * (0.3 + 0.7 * (point.importance or 0.0))) for c in color)
-            cv2.rectangle(image, (max(a, x0), y0), (min(max(b, a), x1), y1), faint, cv2.FILLED)
-            if point.label != before:
-                names.append((point.label.replace("_", " "), max(a, x0) + 3))
-        before = point.label
-    free_px = 0
-    for name, x in names:  # last, over all colours; one that would cover another is left out
-        if x >= free_px:
-            put_text(image, name, (x, y1 - 7), WHITE, 0.4)
-            free_px = x + 8 * len(name)
+    """Importance over time as bars, important ones in another colour, and each label's threshold where it shows.
+
+    Args:
+        tick_s: time that one point stands for, at least.
+    """
+    shown = list(points)
+    axes.set_title(title)
+    axes.set_ylabel("importance\n(0 to 1)")
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.5, 1])
+    if not shown:
+        return
+    starts_s = np.array([point.t_s for point in shown])
+    step_s = max(tick_s, float(np.median(np.diff(starts_s)))) if len(shown) > 1 else tick_s
+    ends_s = starts_s + step_s
+    joined = np.diff(starts_s) < 1.5 * step_s  # no gap but an uneven rate
+    ends_s[:-1][joined] = starts_s[1:][joined]
+    edges_s = np.column_stack([starts_s, ends_s]).ravel()  # of bar, gap, bar, gap ... bar
+    values = np.array([point.importance or 0.0 for point in shown])
+    important = np.array([point.important for point in shown])
+    for name, color, chosen in (("not important", CYAN, ~important), ("important", RED, important)):
+        heights = np.zeros(2 * len(shown) - 1)
+        heights[::2] = values * chosen
+        axes.stairs(heights, edges_s, fill=True, color=color, label=name)
+    labels = Counter(point.label for point in shown if point.label is not None)
+    for number, (label, _) in enumerate(labels.most_common()):
+        here = np.array([point.label == label for point in shown])
+        level = np.full(2 * len(shown) - 1, np.nan)
+        level[::2][here] = thresholds[label]
+        level[1::2][here[1:] & here[:-1] & joined] = thresholds[label]
+        axes.stairs(
+            level,
+            edges_s,
+            baseline=None,
+            color="black",
+            linewidth=0.8,
+            linestyle=LINES[min(number, MOST_THRESHOLDS)],
+            label=f"{_axis_text(label)} ≥ {thresholds[label]:g}" if number < MOST_THRESHOLDS else None,
+        )
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=8, columnspacing=1.2, handlelength=2.4)
 
 
-def _draw_events(image: Image, film: RecordingReport, area: Area, span_s: tuple[float, float]) -> None:
-    x0, y0, x1, y1 = area
-    cv2.rectangle(image, (x0, y0), (x1, y1), _BACK, cv2.FILLED)
-    for event in film.events:
-        a, b = _x(event.t_start_s, area, span_s), _x(event.t_end_s, area, span_s)
-        cv2.rectangle(image, (max(a, x0), y0), (min(max(b, a + 3), x1), y1), RED, cv2.FILLED)
-        put_text(image, f"{event.label.replace('_', ' ')} {event.peak_probability:.2f}", (a + 4, y1 - 7), WHITE, 0.4)
+def draw_times(axes: Sequence[Axes], start_s: float, end_s: float) -> None:
+    """The same time axis for all, with its numbers below the last one."""
+    step_s = min(TICKS_S, key=lambda step: abs(np.log(step / ((end_s - start_s) / 12))))
+    unit_s, unit = (1, "s") if step_s < 60 else (60, "min") if step_s < 3600 else (3600, "h")
+    ticks_s = np.arange(np.ceil(start_s / step_s), np.floor(end_s / step_s) + 1) * step_s
+    for one in axes:
+        one.set_xlim(start_s, end_s)
+        one.set_xticks(ticks_s, [f"{tick_s / unit_s:g}" for tick_s in ticks_s])
+        one.grid(axis="x", color="0.9")
+        one.set_axisbelow(True)
+        if one is not axes[-1]:
+            one.tick_params(axis="x", labelbottom=False, length=0)
+    axes[-1].set_xlabel(f"time ({unit})")
 
 
-def _draw_times(image: Image, area: Area, span_s: tuple[float, float]) -> None:
-    step_s = max(1, round((span_s[1] - span_s[0]) / 12))
-    for t_s in np.arange(0, span_s[1] + 1e-9, step_s):
-        put_text(image, f"{t_s:.0f} s", (_x(float(t_s), area, span_s), area[3] - 6), GRAY, 0.4)
+def draw_pictures(axes: Axes, title: str, pictures: Sequence[tuple[Image, str]], gap_px: int = 6) -> None:
+    """Pictures beside each other, pixel by pixel, each with its caption below."""
+    axes.set_title(title)
+    axes.set_axis_off()
+    x_px = 0
+    for picture, caption in pictures:
+        height_px, width_px = picture.shape[:2]
+        area = (x_px, x_px + width_px, height_px, 0)
+        axes.imshow(picture, extent=area, aspect="auto", interpolation="none")
+        axes.text(x_px, height_px + 4, caption, va="top")
+        x_px += width_px + gap_px
+    box = axes.get_window_extent()
+    axes.set_xlim(0, round(box.width))
+    axes.set_ylim(round(box.height), 0)
 
 
-def _x(t_s: float, area: Area, span_s: tuple[float, float]) -> int:
-    return round(area[0] + (t_s - span_s[0]) * (area[2] - area[0]) / (span_s[1] - span_s[0]))
+def _span_labels(spans: Iterable[Span]) -> list[str]:
+    lasted: dict[str, float] = {}
+    for span in spans:
+        lasted[span.label] = lasted.get(span.label, 0.0) + span.end_s - span.start_s
+    return sorted(lasted, key=lambda label: -lasted[label])[:MOST_SPAN_ROWS]
 
 
-def _step_s(points: Iterable[Point], least_s: float) -> float:
-    """Time that one point stands for."""
-    times_s = [point.t_s for point in points]
-    return max(least_s, float(np.median(np.diff(times_s)))) if len(times_s) > 1 else least_s
+def _axis_text(label: str) -> str:
+    text = label.replace("_", " ")
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

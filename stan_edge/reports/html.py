@@ -1,4 +1,4 @@
-"""A film's explanation as one HTML file that needs nothing beside it."""
+"""A recording's explanation as one HTML file that needs nothing beside it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from html import escape
 from string import Template
 
 from stan_edge.model.contract import Contract
-from stan_edge.reports.charts import draw_tracks
+from stan_edge.reports.charts import render
 from stan_edge.reports.drawing import png
 from stan_edge.reports.recording import RecordingReport
-from stan_edge.types import Image
+from stan_edge.reports.recording_charts import draw_recording
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -32,7 +32,7 @@ figure { margin: 0; }
 <body>
 <h1>$source</h1>
 <p>$summary</p>
-<img alt="labels, events and importance over time" src="$tracks">
+<img alt="labels, events and importance over time" src="$charts">
 <h2>Events</h2>
 $events
 <h2>Most important frames</h2>
@@ -43,7 +43,7 @@ $frames
 """)
 
 
-def html_report(film: RecordingReport, contract: Contract, source: str, digest: str, target_class: str | None) -> str:
+def html_report(report: RecordingReport, contract: Contract, source: str, digest: str, target_class: str | None) -> str:
     """The page; pictures are inside.
 
     Args:
@@ -51,18 +51,18 @@ def html_report(film: RecordingReport, contract: Contract, source: str, digest: 
         digest: the bundle's.
         target_class: the class that was explained; None: what each window shows.
     """
-    methods = list(film.curves)
-    what = "the class that each window shows" if target_class is None else f"“{_spoken(target_class)}”"
+    methods = list(report.curves)
+    what = "the class that each window shows" if target_class is None else f"“{_words(target_class)}”"
     return _PAGE.substitute(
         source=escape(source),
         summary=escape(
-            f"{film.duration_s:.1f} s, {film.frames} frames, {film.windows} windows"
-            + (f", {film.invalid} of them not valid" if film.invalid else "")
+            f"{report.duration_s:.1f} s, {report.frames} frames, {report.windows} windows"
+            + (f", {report.invalid} of them not valid" if report.invalid else "")
             + f". Explained: {what}, by {', '.join(methods)}; events and frames below are those of {methods[0]}."
         ),
-        tracks=_data_url(draw_tracks(film, contract)),
-        events=_events(film),
-        frames=_frames(film),
+        charts=_data_url(render(lambda: draw_recording(report, contract, key_frames=False))),
+        events=_events(report),
+        frames=_frames(report),
         note=escape(
             f"Model {contract.name}, {digest}. Importance is a model's, not a clinician's: it says which frames the "
             "score depends on. Not a medical device."
@@ -70,32 +70,32 @@ def html_report(film: RecordingReport, contract: Contract, source: str, digest: 
     )
 
 
-def _events(film: RecordingReport) -> str:
-    if not film.events:
+def _events(report: RecordingReport) -> str:
+    if not report.events:
         return "<p>None.</p>"
     rows = "\n".join(
-        f"<tr><td>{escape(_spoken(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
+        f"<tr><td>{escape(_words(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
         f"<td class=number>{event.t_end_s:.1f} s</td><td class=number>{event.peak_probability:.2f}</td></tr>"
-        for event in film.events
+        for event in report.events
     )
     return f"<table><tr><th>what</th><th>from</th><th>to</th><th>at most</th></tr>\n{rows}</table>"
 
 
-def _frames(film: RecordingReport) -> str:
-    if not film.key_frames:
+def _frames(report: RecordingReport) -> str:
+    if not report.key_frames:
         return "<p>No frame reaches its threshold.</p>"
     figures = "\n".join(
-        f'<figure><img alt="" src="{_data_url(key.picture)}">'
-        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(_spoken(key.frame.label or ''))}, "
+        f'<figure><img alt="" src="{_data_url(png(key.picture))}">'
+        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(_words(key.frame.label or ''))}, "
         f"importance {key.frame.importance:.2f}</figcaption></figure>"
-        for key in film.key_frames
+        for key in report.key_frames
     )
     return f'<div class="frames">\n{figures}\n</div>'
 
 
-def _data_url(image: Image) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+def _data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def _spoken(label: str) -> str:
+def _words(label: str) -> str:
     return label.replace("_", " ")

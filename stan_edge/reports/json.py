@@ -1,4 +1,4 @@
-"""A film's explanation as JSON, frame by frame, written while it is made."""
+"""A recording's explanation as JSON, frame by frame, written while it is made."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class JsonReport:
             self._file.write(f"{self._separator}  {json.dumps(row, ensure_ascii=False)}")
             self._separator = ",\n"
 
-    def finish(self, film: RecordingReport) -> None:
+    def finish(self, report: RecordingReport) -> None:
         """Write what is known at the end only, and close."""
-        events = [event.to_json() for event in film.events]
+        events = [event.to_json() for event in report.events]
         tail = {
-            "duration_s": round(film.duration_s, 4),
-            "windows": film.windows,
-            "invalid": film.invalid,
+            "duration_s": round(report.duration_s, 4),
+            "windows": report.windows,
+            "invalid": report.invalid,
             "events": events,
         }
         text = json.dumps(tail, ensure_ascii=False, indent=1)

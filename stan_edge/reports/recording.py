@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
-from stan_edge.person.tracking import Tracker
-from stan_edge.pipeline.heat import focus, heated
-from stan_edge.pipeline.pipeline import Pipeline, WindowOutcome
-from stan_edge.pipeline.predictor import PREDICTED, Explainer
+from stan_edge.person.tracking import Region, Tracker
+from stan_edge.pipeline.heat import SurestHeat
+from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
+from stan_edge.pipeline.offline import windows_of
+from stan_edge.pipeline.predictor import Explainer, class_index_of
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, WindowResult
 from stan_edge.reports.curve import Curve
-from stan_edge.reports.drawing import add_heat, scale_to
+from stan_edge.reports.drawing import scale_to
+from stan_edge.reports.heat_colors import add_heat
 from stan_edge.sources import Frame, Source
 from stan_edge.types import Image, Square
 
@@ -85,53 +88,36 @@ def explain_recording(
     Raises:
         SourceError: the recording cannot be read.
     """
-    streams = {
-        explainer.method: Pipeline(
-            source.name, contract, explainer.method, hop_s, tracker, live=False, target_class=target_class
-        )
+    inputs = InputStream(contract.input, hop_s, tracker, live=False)
+    interpreters = {
+        explainer.method: Interpreter(source.name, contract, explainer.method, hop_s, target_class)
         for explainer in explainers
     }
-    film = _Builder(contract, explainers[0].method, streams, privacy, on_final)
-    class_index = PREDICTED if target_class is None else contract.classes.index(target_class)
-    first = streams[explainers[0].method]
+    report = _Builder(contract, explainers[0].method, interpreters, privacy, on_final)
+    class_index = class_index_of(contract, target_class)
 
-    def explain(window: Window) -> None:
-        if window.reason is not None:
-            film.window(
-                window, None, {method: stream.conclude(window, None, 0.0) for method, stream in streams.items()}
-            )
-            return
-        pictures, square = first.network_input(window)
-        steps, heat = {}, None
-        for explainer in explainers:
-            explanation = explainer(pictures, class_index, window.number)
-            steps[explainer.method] = streams[explainer.method].conclude(window, explanation, 0.0)
-            heat = (explanation.map, square) if heat is None else heat
-        film.window(window, heat, steps)
-
-    while (frame := source.read()) is not None:
+    def count(frame: Frame, _region: Region) -> None:
+        report.frames += 1
         if on_frame is not None:
             on_frame(frame)
-        film.frames += 1
-        for window in first.feed(frame)[1]:
-            explain(window)
-    for window in first.finish_windows():
-        explain(window)
-    return film.finish()
+
+    for window, shown in windows_of(source, inputs, count):
+        outcomes = {}
+        for explainer in explainers:
+            explanation = explainer(shown.pictures, class_index, window.number) if shown else None
+            square = shown.square if shown else None
+            outcomes[explainer.method] = interpreters[explainer.method].conclude(window, explanation, square=square)
+        report.window(window, outcomes)
+    return report.finish()
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     """A frame whose importance is not final yet."""
 
-    probability: float
-    """Of the window that gave the heat."""
     picture: Image
     scale: float
     """Of the picture, over the source frame."""
-    heat: NDArray[np.float32]
-    square: Square
-    """Where in the source frame the heat lies."""
 
 
 class _Builder:
@@ -139,38 +125,39 @@ class _Builder:
         self,
         contract: Contract,
         method: Method,
-        streams: Mapping[Method, Pipeline],
+        interpreters: Mapping[Method, Interpreter],
         privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
-        self._contract, self._method, self._streams, self._on_final = contract, method, streams, on_final
+        self._contract, self._method, self._on_final = contract, method, on_final
+        self._interpreters = interpreters
         self._privacy = privacy
-        self._curves = {name: Curve() for name in streams}
+        self._curves = {name: Curve() for name in interpreters}
         self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._waiting: dict[int, _Waiting] = {}  # by frame index
+        self._heat = SurestHeat(contract)
         self._best: list[KeyFrame] = []
         self.frames = self._windows = self._invalid = 0
         self._end_s = 0.0
 
-    def window(
-        self, window: Window, heat: tuple[NDArray[np.float32], Square] | None, steps: Mapping[Method, WindowOutcome]
-    ) -> None:
-        result = steps[self._method].result
+    def window(self, window: Window, outcomes: Mapping[Method, WindowOutcome]) -> None:
+        first = outcomes[self._method]
+        result = first.result
         self._windows += 1
         self._invalid += not result.valid
         self._end_s = window.t_end_s
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
         self._labels.add(middle, important=result.label in self._contract.alarms)
-        if heat is not None and result.probability is not None:
-            self._keep_pictures(window, result, *heat)
-        self._events.extend(event for event in steps[self._method].events if event.phase == "end")
-        for method, step in steps.items():
-            self._take(method, step.final)
+        if first.explanation is not None and first.square is not None:
+            self._keep_pictures(window, result, first.explanation.map, first.square)
+        self._events.extend(event for event in first.events if event.phase == "end")
+        for method, outcome in outcomes.items():
+            self._take(method, outcome.final)
 
     def finish(self) -> RecordingReport:
-        for method, stream in self._streams.items():
-            final, events = stream.finish()
+        for method, interpreter in self._interpreters.items():
+            final, events = interpreter.finish()
             self._take(method, final)
             if method == self._method:
                 self._events.extend(events)
@@ -193,30 +180,25 @@ class _Builder:
             if self._on_final is not None:
                 self._on_final(method, frame, important)
             if method == self._method:
-                kept = self._waiting.pop(frame.index, None)
-                if important and kept is not None:
+                kept, heat = self._waiting.pop(frame.index, None), self._heat.pop(frame.index)
+                if important and kept is not None and heat is not None:
                     strength = min(1.0, 2 * (frame.importance or 0.0))
                     self._best.append(
-                        KeyFrame(frame, add_heat(kept.picture, kept.scale, kept.heat, kept.square, strength))
+                        KeyFrame(frame, add_heat(kept.picture, kept.scale, heat.cells, heat.square, strength))
                     )
         if len(self._best) > KEPT:
             self._best = sorted(self._best, key=_strength)[-KEPT:]
 
-    def _keep_pictures(self, window: Window, result: WindowResult, heat: NDArray[np.float32], square: Square) -> None:
-        """Each frame waits for its final importance, as seen by the window that was surest of its label."""
-        if result.label == self._contract.background or result.probability is None:
-            return
-        cell_px = self._contract.methods[self._method].cell_px
-        square = heated(square, heat.shape[-1], cell_px, self._contract.input.size_px)
-        for sample, cells in zip(window.samples, focus(heat), strict=True):
-            image, known = sample.frame.image, self._waiting.get(sample.frame.index)
-            if known is None or known.probability < result.probability:
-                if known is None:
-                    picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
-                else:
-                    picture = known.picture
-                scale = PICTURE_PX / image.shape[1]
-                self._waiting[sample.frame.index] = _Waiting(result.probability, picture, scale, cells, square)
+    def _keep_pictures(
+        self, window: Window, result: WindowResult, raw_map: NDArray[np.float32], square: Square
+    ) -> None:
+        """Each frame with heat waits for its final importance."""
+        self._heat.add(result, raw_map, square)
+        for sample in window.samples:
+            index, image = sample.frame.index, sample.frame.image
+            if index not in self._waiting and self._heat.get(index) is not None:
+                picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
+                self._waiting[index] = _Waiting(picture, PICTURE_PX / image.shape[1])
 
 
 def _strength(key: KeyFrame) -> float:

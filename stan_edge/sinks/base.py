@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from stan_edge.errors import StanEdgeError
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
@@ -11,6 +14,8 @@ from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
 from stan_edge.sources import Frame
 from stan_edge.types import Square
+
+_logger = logging.getLogger(__name__)
 
 
 class Sink:
@@ -41,3 +46,49 @@ class Sink:
 
     def discard(self) -> None:
         """The run broke off; leave nothing half-written."""
+
+
+class Guarded(Sink):
+    """A sink that the run can do without: what it raises unexpectedly is logged once, it is left out from then on, and
+    at the end it lets go of what it has begun. A `StanEdgeError` says that the run makes no sense without it, and
+    ends it as before."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._failed = False
+
+    def turn(self, dropped: Mapping[str, int]) -> None:
+        self._call(self._sink.turn, dropped)
+
+    def record(self, record: Record) -> None:
+        self._call(self._sink.record, record)
+
+    def frame(self, frame: Frame, region: Region) -> None:
+        self._call(self._sink.frame, frame, region)
+
+    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
+        self._call(self._sink.window, window, result, square, explanation)
+
+    def timeline(self, frames: list[TimelineFrame]) -> None:
+        self._call(self._sink.timeline, frames)
+
+    def close(self) -> None:
+        self._call(self._sink.close)
+        if self._failed:
+            self.discard()
+
+    def discard(self) -> None:
+        self._failed = False
+        self._call(self._sink.discard)
+
+    def _call(self, step: Callable[..., None], *arguments: Any) -> None:
+        if self._failed:
+            return
+        try:
+            step(*arguments)
+        except StanEdgeError:
+            raise
+        except Exception as error:
+            self._failed = True
+            name, why = type(self._sink).__name__, f"{type(error).__name__}: {error}"
+            _logger.error("%s has failed (%s) and is left out; the run goes on.", name, why, exc_info=True)

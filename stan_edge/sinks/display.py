@@ -33,7 +33,7 @@ class Display(Sink):
 
     def __init__(self, contract: Contract, method: Method, stop: threading.Event) -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise ConfigError("--display: there is no screen here; leave it out or use --save-video.")
+            raise ConfigError("There is no screen here; leave it out or use --save-video.", field="pictures.display")
         self._annotator = Annotator(contract, method)
         self._stop = stop
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from stan_edge.evidence.case import Case, CaseCollector, Heatmap
 from stan_edge.evidence.folder import EvidenceFolder
 from stan_edge.evidence.pack import write_pack
 from stan_edge.evidence.ring import CompressedFrame
-from stan_edge.log import Say, say
 from stan_edge.model.bundle import CONTRACT, Bundle
 from stan_edge.model.contract import Method
 from stan_edge.person.anonymize import Privacy
@@ -26,19 +23,22 @@ from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 from stan_edge.types import Square
+from stan_edge.worker import QueueWorker
 
 WAITING_CASES = 4
 """Events whose pictures wait for the disk; a recording waits when there are more, a camera loses them."""
-LEAVE_S = 30.0
+FLUSH_S = 30.0
 """What is not written when the run ends gets this long."""
 TRIM_EVERY_S = 3600.0
 SILENT_S = 2.0
+
+_logger = logging.getLogger(__name__)
 
 
 class Evidence(Sink):
     """Writes a pack for each event, a few seconds after it.
 
-    Whatever the disk does, the run goes on: what cannot be written is counted, and said once.
+    Whatever the disk does, the run goes on: what cannot be written is counted, and logged once.
 
     Args:
         around_s: time shown before the event and after it.
@@ -57,64 +57,56 @@ class Evidence(Sink):
         *,
         around_s: float = 5.0,
         keep: Retention | None = None,
-        say: Say = say,
     ) -> None:
-        self.written = self.lost = self._known = 0
+        self.written = self.lost = self._already_there = 0
         self._packs = EvidenceFolder(folder, keep or Retention())
         self._folder = folder
         self._contract, self._method, self._privacy = bundle.contract, method, privacy
         self._contract_file = (bundle.folder / CONTRACT).read_bytes()
         self._around_s = around_s
-        self._say = say
         self._writable, self._trim_failed = True, False
         self._live = False
-        self._gatherer: CaseCollector | None = None
+        self._collector: CaseCollector | None = None
         self._newest_s = 0.0
         self._newest_at_s = time.monotonic()
-        self._cases: queue.Queue[Case | None] = queue.Queue(WAITING_CASES)
-        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
+        self._worker = QueueWorker("evidence", WAITING_CASES, self._write, self._trim)
 
     def turn(self, dropped: Mapping[str, int]) -> None:
-        if self._gatherer and self._live and time.monotonic() - self._newest_at_s > self._around_s + SILENT_S:
-            self._hand_over(self._gatherer.silent())
+        if self._collector and self._live and time.monotonic() - self._newest_at_s > self._around_s + SILENT_S:
+            self._hand_over(self._collector.silent())
 
     def record(self, record: Record) -> None:
         if isinstance(record, Start):
             self._live = record.live
-            self._gatherer = CaseCollector(record, self._contract, self._around_s)
-            self._thread.start()
-        if self._gatherer is None:
+            self._collector = CaseCollector(record, self._contract, self._around_s)
+            self._worker.start()
+        if self._collector is None:
             return
         at = time_of_day() if self._live else None
         if isinstance(record, WindowResult):
-            self._gatherer.window(record, at)
+            self._collector.window(record, at)
         elif isinstance(record, Event):
-            self._gatherer.event(record, at, self._local_time(record.t_start_s) if self._live else None)
+            self._collector.event(record, at, self._local_time(record.t_start_s) if self._live else None)
 
     def frame(self, frame: Frame, region: Region) -> None:
         self._newest_s, self._newest_at_s = frame.t_capture_s, time.monotonic()
-        if self._gatherer is not None:
-            self._hand_over(self._gatherer.frame(CompressedFrame.of(frame)))
+        if self._collector is not None:
+            self._hand_over(self._collector.frame(CompressedFrame.of(frame)))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        if self._gatherer is not None:
-            self._gatherer.look(Heatmap(explanation.map, square))
+        if self._collector is not None:
+            self._collector.look(Heatmap(explanation.map, square))
 
     def close(self) -> None:
         """Write what is left, within half a minute."""
-        if self._gatherer is None:
+        if self._collector is None:
             return
-        until_s = time.monotonic() + LEAVE_S
-        self._hand_over(self._gatherer.finish(), LEAVE_S)
-        with suppress(queue.Full):
-            self._cases.put(None, timeout=max(until_s - time.monotonic(), 0.01))
-        self._thread.join(max(until_s - time.monotonic(), 0.01))
-        if self._thread.is_alive():
-            self._say(f"--evidence {self._folder}: is stuck and was left behind; the last events are missing.")
-        if self._known:
-            self._say(
-                f"--evidence {self._folder}: {self._known} of the events were there already and stay as they are."
-            )
+        until_s = time.monotonic() + FLUSH_S
+        self._hand_over(self._collector.finish(), FLUSH_S)
+        if not self._worker.close(max(until_s - time.monotonic(), 0.01)):
+            self._warn("is stuck and was left behind; the last events are missing.")
+        if self._already_there:
+            self._warn(f"{self._already_there} of the events were there already and stay as they are.")
 
     def discard(self) -> None:
         self.close()  # what happened did happen
@@ -125,50 +117,40 @@ class Evidence(Sink):
 
     def _hand_over(self, cases: list[Case], camera_waits_s: float = 0.0) -> None:
         for case in cases:
-            try:
-                self._cases.put(case, timeout=camera_waits_s if self._live else LEAVE_S)
-            except queue.Full:
+            if not self._worker.put(case, timeout_s=camera_waits_s if self._live else FLUSH_S):
                 self._lose("the disk is too slow")
 
-    def _run(self) -> None:
-        case: Case | None = None
-        while True:
-            self._trim()
-            try:
-                case = self._cases.get(timeout=TRIM_EVERY_S)
-            except queue.Empty:
-                continue
-            if case is None:
-                return
-            self._write(case)
-
-    def _write(self, case: Case) -> None:
-        def write(part: Path) -> None:
-            write_pack(part, case, self._contract, self._contract_file, self._method, self._privacy)
-
-        try:
-            new = self._packs.add(case.name, write)
-        except Exception as error:  # the thread must live to write the next one
-            self._lose(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
-            return
-        self.written += new
-        self._known += not new
-        if not self._writable:
-            self._say(f"--evidence {self._folder}: can be written again; {self.lost} events are missing.")
-        self._writable = True
+    def _warn(self, sentence: str) -> None:
+        _logger.warning("evidence %s: %s", self._folder, sentence)
 
     def _lose(self, why: str) -> None:
         self.lost += 1
         if self._writable:
-            self._say(f"--evidence {self._folder}: an event cannot be written ({why}); the run goes on, make room.")
+            self._warn(f"an event cannot be written ({why}); the run goes on, make room.")
         self._writable = False
 
-    def _trim(self) -> None:
+    # in the worker's thread
+
+    def _write(self, case: Case) -> None:
+        def write(part: Path) -> None:
+            write_pack(part, case, self._contract, self._contract_file, self._privacy)
+
+        try:
+            new = self._packs.add(case.name, write)
+        except Exception as error:  # whatever it is, this event is lost and the next one is tried
+            self._lose(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
+            return
+        self.written += new
+        self._already_there += not new
+        if not self._writable:
+            _logger.info("evidence %s: can be written again; %d events are missing.", self._folder, self.lost)
+        self._writable = True
+
+    def _trim(self) -> float:
         try:
             self._packs.trim()
         except OSError as error:
             if not self._trim_failed:
-                self._say(
-                    f"--evidence {self._folder}: what is too old cannot be deleted ({error}); look at the folder."
-                )
+                self._warn(f"what is too old cannot be deleted ({error}); look at the folder.")
             self._trim_failed = True
+        return TRIM_EVERY_S

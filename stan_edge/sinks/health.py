@@ -60,7 +60,7 @@ class Health(Sink):
 
 
 class WholeHealth:
-    """That of all cameras: as bad as the worst of them. Answers with a verdict and what is told of it."""
+    """That of all cameras: as bad as the worst of them. Answers with a verdict and the body of the answer."""
 
     def __init__(self, cameras: Sequence[Health]) -> None:
         self._cameras = cameras
@@ -68,15 +68,17 @@ class WholeHealth:
     def live(self) -> tuple[bool, dict[str, object]]:
         """Every loop turns."""
         worst_s = max(camera.loop_age_s for camera in self._cameras)
-        return self._told([camera.camera for camera in self._cameras if not camera.live], loop_age_s=round(worst_s, 3))
+        return self._answer(
+            [camera.camera for camera in self._cameras if not camera.live], loop_age_s=round(worst_s, 3)
+        )
 
     def ready(self) -> tuple[bool, dict[str, object]]:
         """Every camera sees."""
         ages_s = [camera.frame_age_s for camera in self._cameras]
         known_s = [age_s for age_s in ages_s if age_s is not None]
         worst_s = round(max(known_s), 3) if len(known_s) == len(ages_s) else None
-        return self._told([camera.camera for camera in self._cameras if not camera.ready], frame_age_s=worst_s)
+        return self._answer([camera.camera for camera in self._cameras if not camera.ready], frame_age_s=worst_s)
 
-    def _told(self, bad: list[str], **ages_s: float | None) -> tuple[bool, dict[str, object]]:
+    def _answer(self, bad: list[str], **ages_s: float | None) -> tuple[bool, dict[str, object]]:
         which = {"bad": bad} if bad and len(self._cameras) > 1 else {}
         return not bad, {"ok": not bad, **ages_s, **which}

@@ -47,7 +47,9 @@ class ListenAddress:
         """
         match = re.fullmatch(r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*)):)?([0-9]{1,5})", text)
         if match is None or not 0 < int(match[3]) < 65536:
-            raise ConfigError(f"--http {text!r}: is no address; write HOST:PORT, for example 127.0.0.1:9464.")
+            raise ConfigError(
+                f"{text!r} is no address; write HOST:PORT, for example 127.0.0.1:9464.", field="http.listen"
+            )
         return cls(match[1] or match[2] or DEFAULT_HOST, int(match[3]))
 
 
@@ -63,7 +65,7 @@ class HttpServer(Sink):
             self._server = _Server(at, WholeHealth(health), registry)
         except (OSError, UnicodeError) as error:
             raise ConfigError(
-                f"--http {at.host}:{at.port}: cannot be listened on ({error}); choose another address."
+                f"{at.host}:{at.port} cannot be listened on ({error}); choose another address.", field="http.listen"
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
         self._thread.start()
@@ -115,7 +117,7 @@ class _Server(ThreadingHTTPServer):
                     client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Said nowhere: whoever hangs up in the middle is no concern of ours."""
+        """Not logged: whoever hangs up in the middle is no concern of ours."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -142,9 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """A line for each scrape would fill the log."""
 
-    def _verdict(self, good: bool, told: Mapping[str, object]) -> None:
+    def _verdict(self, good: bool, body: Mapping[str, object]) -> None:
         status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        self._answer(status, json.dumps(told).encode() + b"\n", "application/json")
+        self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
         self.send_response(status)

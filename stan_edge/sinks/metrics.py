@@ -83,8 +83,8 @@ class Families:
         threads = Gauge("stan_edge_threads", "Threads of the process, the engine's included.", registry=registry)
         threads.set_function(psutil.Process().num_threads)
         ProcessCollector(registry=registry)  # memory, CPU time, open files
-        self.couriers: dict[str, Sequence[DeliveryWorker]] = {}
-        registry.register(_Deliveries(self.couriers))
+        self.deliveries: dict[str, Sequence[DeliveryWorker]] = {}
+        registry.register(_Deliveries(self.deliveries))
 
 
 class Metrics(Sink):
@@ -93,7 +93,7 @@ class Metrics(Sink):
     Args:
         hop_s: a window that took longer is late.
         health: knows when the last frame came.
-        couriers: whose deliveries are counted.
+        deliveries: those of the camera, whose messages are counted.
         families: those of the run; by default the camera has its own.
     """
 
@@ -102,14 +102,14 @@ class Metrics(Sink):
         camera: str,
         hop_s: float,
         health: Health,
-        couriers: Sequence[DeliveryWorker],
+        deliveries: Sequence[DeliveryWorker],
         families: Families | None = None,
     ) -> None:
         self._all = families or Families()
         self._camera = camera
         self._hop_s = hop_s
         self._dropped_before: dict[str, int] = {}
-        self._all.couriers[camera] = couriers
+        self._all.deliveries[camera] = deliveries
         age = self._all.age.labels(camera)
         age.set_function(lambda: float("nan") if (age_s := health.frame_age_s) is None else age_s)
 
@@ -163,18 +163,18 @@ class Metrics(Sink):
 class _Deliveries(Collector):
     """What the delivery workers report at the moment of the scrape."""
 
-    def __init__(self, couriers: Mapping[str, Sequence[DeliveryWorker]]) -> None:
-        self._couriers = couriers
+    def __init__(self, deliveries: Mapping[str, Sequence[DeliveryWorker]]) -> None:
+        self._deliveries = deliveries
 
     def collect(self) -> list[Metric]:
         labels = ["camera", "sink"]
         waiting = GaugeMetricFamily("stan_edge_messages_waiting", "Messages not yet delivered.", labels=labels)
         delivered = CounterMetricFamily("stan_edge_messages_delivered", "Messages delivered.", labels=labels)
         lost = CounterMetricFamily("stan_edge_messages_lost", "Messages that will not be delivered.", labels=labels)
-        for camera, its in self._couriers.items():
-            for courier in its:
-                key = [camera, courier.name]
-                waiting.add_metric(key, courier.waiting)
-                delivered.add_metric(key, courier.delivered)
-                lost.add_metric(key, courier.lost)
+        for camera, of_camera in self._deliveries.items():
+            for delivery in of_camera:
+                key = [camera, delivery.name]
+                waiting.add_metric(key, delivery.waiting)
+                delivered.add_metric(key, delivery.delivered)
+                lost.add_metric(key, delivery.lost)
         return [waiting, delivered, lost]

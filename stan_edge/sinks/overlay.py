@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
 from stan_edge.files import check_output
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
-from stan_edge.pipeline.heat import focus, heated
+from stan_edge.pipeline.heat import SurestHeat
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
-from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, draw_bars, put_text, scale_to
+from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, put_text, scale_to
+from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.video_writer import VideoWriter
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 from stan_edge.types import Image, Square
@@ -33,36 +36,20 @@ LOOKAHEAD_S = 2.0
 """A written frame waits for this much of what comes after it in the strip."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Heat:
-    t_s: float
-    map: NDArray[np.float32]
-    square: Square
-    probability: float
-
-
 class Annotator:
     """Keeps what windows and timeline said lately, and draws it on frames."""
 
     def __init__(self, contract: Contract, method: Method) -> None:
         self._contract = contract
-        self._method = contract.methods[method]
-        self._heats: dict[int, _Heat] = {}  # by frame index
+        self._thresholds = contract.methods[method].thresholds
+        self._heats = SurestHeat(contract)
         self._results: deque[WindowResult] = deque(maxlen=64)
         self._timeline: deque[TimelineFrame] = deque(maxlen=round(2 * SHOWN_S / contract.input.tick_s))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         self._results.append(result)
-        if result.label == self._contract.background or result.probability is None:
-            return
-        method = self._method if result.method is None else self._contract.methods[result.method]
-        square = heated(square, explanation.map.shape[-1], method.cell_px, self._contract.input.size_px)
-        for sample, heat in zip(window.samples, focus(explanation.map), strict=True):
-            known = self._heats.get(sample.frame.index)
-            if known is None or known.probability < result.probability:
-                self._heats[sample.frame.index] = _Heat(sample.frame.t_capture_s, heat, square, result.probability)
-        for index in [i for i, heat in self._heats.items() if heat.t_s < window.t_start_s - SHOWN_S]:
-            del self._heats[index]
+        self._heats.add(result, explanation.map, square)
+        self._heats.forget_before(window.t_start_s - SHOWN_S)
 
     def record(self, record: Record) -> None:
         if isinstance(record, WindowResult) and record.valid and record.method is None:  # only a label, and no `window`
@@ -84,7 +71,7 @@ class Annotator:
         elif self._results and self._newest_s() >= t_s - SHOWN_DELAY_S:  # live: no importance is final yet
             newest = self._results[-1].frames[-1]
             value, heat = newest.score or 0.0, self._heats.get(newest.index)
-        picture = add_heat(image, scale, heat.map, heat.square, min(1.0, 2 * value)) if heat else image.copy()
+        picture = add_heat(image, scale, heat.cells, heat.square, min(1.0, 2 * value)) if heat else image.copy()
         if region.box_px is not None:
             x0, y0, x1, y1 = (round(edge * scale) for edge in region.box_px)
             cv2.rectangle(picture, (x0, y0), (x1, y1), CYAN if region.state == "tracked" else GRAY, 1, cv2.LINE_AA)
@@ -108,12 +95,22 @@ class Annotator:
 
     def _draw_strip(self, strip: Image, t_s: float) -> None:
         height, width = strip.shape[:2]
-        area = (8, 18, width - 8, height - 6)
-        span_s = (t_s - SHOWN_S / 2, t_s + SHOWN_S / 2)
-        thresholds = self._method.thresholds
-        bars = [(frame.t_s, frame.importance or 0.0, frame.threshold(thresholds)) for frame in self._timeline]
-        draw_bars(strip, bars, area, span_s, self._contract.input.tick_s)
-        cv2.line(strip, (width // 2, area[1]), (width // 2, area[3]), WHITE, 1)
+        x0, y0, x1, y1 = 8, 18, width - 8, height - 6
+        start_s, px_per_s = t_s - SHOWN_S / 2, (x1 - x0) / SHOWN_S
+        for frame in self._timeline:
+            left = round(x0 + (frame.t_s - start_s) * px_per_s)
+            right = max(round(x0 + (frame.t_s + self._contract.input.tick_s - start_s) * px_per_s) - 1, left)
+            if right < x0 or left > x1:
+                continue
+            left, right = max(left, x0), min(right, x1)
+            color = RED if frame.is_important(self._thresholds) else CYAN
+            top = round(y1 - (frame.importance or 0.0) * (y1 - y0))
+            cv2.rectangle(strip, (left, top), (right, y1), color, cv2.FILLED)
+            threshold = frame.threshold(self._thresholds)
+            if threshold is not None:
+                line_y = round(y1 - threshold * (y1 - y0))
+                cv2.line(strip, (left, line_y), (min(right + 1, x1), line_y), GRAY, 1)
+        cv2.line(strip, (width // 2, y0), (width // 2, y1), WHITE, 1)
         put_text(strip, f"importance   t = {t_s:.1f} s", (8, 13), GRAY, 0.4)
 
 
@@ -127,12 +124,11 @@ class OverlayVideo(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        check_output(path, "--save-video", ".mp4")
+        check_output(path, "pictures.video", ".mp4")
         self._path = path
-        self._part = path.with_suffix(".part.mp4")
         self._annotator = Annotator(contract, method)
         self._waiting: deque[tuple[float, Image, float, Region]] = deque()
-        self._writer: cv2.VideoWriter | None = None
+        self._video: VideoWriter | None = None
 
     def frame(self, frame: Frame, region: Region) -> None:
         small = scale_to(frame.image, WIDTH_PX)
@@ -151,35 +147,30 @@ class OverlayVideo(Sink):
 
     def close(self) -> None:
         self._write(float("inf"))
-        if self._writer is not None:
-            self._writer.release()
-            # the writer never says that the disk was full
-            if not cv2.VideoCapture(str(self._part)).isOpened():
-                self._part.unlink(missing_ok=True)
-                raise ConfigError(
-                    f"--save-video {self._path}: cannot be written (what was written cannot be read back); "
-                    "make room or choose another folder."
-                )
-            self._part.replace(self._path)
+        if self._video is not None:
+            with self._errors():
+                self._video.close()
 
     def discard(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._part.unlink(missing_ok=True)
+        if self._video is not None:
+            self._video.discard()
 
     def _write(self, until_s: float) -> None:
         while self._waiting and self._waiting[0][0] <= until_s:
-            if self._writer is None:
-                self._writer = self._open()
+            if self._video is None:
+                span_s = self._waiting[-1][0] - self._waiting[0][0]
+                fps = round((len(self._waiting) - 1) / span_s, 2) if span_s > 0 else 30.0
+                self._video = VideoWriter(self._path, fps)
             t_s, small, scale, region = self._waiting.popleft()
-            picture = self._annotator.draw(small, scale, t_s, region)
-            self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            with self._errors():
+                self._video.write(self._annotator.draw(small, scale, t_s, region))
 
-    def _open(self) -> cv2.VideoWriter:
-        span_s = self._waiting[-1][0] - self._waiting[0][0]
-        fps = round((len(self._waiting) - 1) / span_s, 2) if span_s > 0 else 30.0
-        height, width = self._waiting[0][1].shape[:2]
-        writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height + STRIP_PX))
-        if not writer.isOpened():
-            raise ConfigError(f"--save-video {self._path}: cannot be written; choose a folder that you may write to.")
-        return writer
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"{self._path} cannot be written ({error.strerror}); make room or choose another folder.",
+                field="pictures.video",
+            ) from error

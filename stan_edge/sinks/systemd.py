@@ -15,7 +15,7 @@ STATUS_EVERY_S = 10.0
 
 
 class Systemd(Sink):
-    """Tells the service manager of one camera. The watchdog is fed by the cameras' own loops, so that it starves when
+    """Reports one camera to the service manager. The watchdog is fed by the cameras' own loops, so that it starves when
     one of them hangs.
 
     Args:
@@ -39,16 +39,16 @@ class Systemd(Sink):
         match record:
             case Start():
                 self.camera = record.camera
-                self._service.tell_soon()
+                self._service.report_soon()
             case Status():
                 self.seen = f"camera {record.state}" + (f": {record.reason}" if record.reason else "")
-                self._service.tell_soon()
+                self._service.report_soon()
             case WindowResult():
                 self.windows += 1
                 self.seen = record.label or f"no verdict: {record.reason}"
             case Load():
                 self.load = "" if record.level == "full" else f", load: {record.level}"
-                self._service.tell_soon()
+                self._service.report_soon()
             case Event():
                 self.events += record.phase == "start"
             case End():
@@ -79,7 +79,7 @@ class Service:
         self._socket.setblocking(False)
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._feed_every_s = None if watchdog_s is None else watchdog_s / 3  # the manual advises less than half
-        self._fed_s = self._told_s = -float("inf")
+        self._fed_s = self._status_s = -float("inf")
         self._ready = False
         self._lock = threading.Lock()
 
@@ -99,9 +99,9 @@ class Service:
         with self._lock:
             self._turn()
 
-    def tell_soon(self) -> None:
+    def report_soon(self) -> None:
         """The status has changed."""
-        self._told_s = -float("inf")
+        self._status_s = -float("inf")
 
     def leave(self, camera: Systemd, status: str | None = None) -> None:
         """A camera has ended; with the last one, the service."""
@@ -118,7 +118,7 @@ class Service:
     def _turn(self) -> None:
         now_s = time.monotonic()
         feed = self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s and self._all_turn(now_s)
-        status = now_s - self._told_s >= STATUS_EVERY_S
+        status = now_s - self._status_s >= STATUS_EVERY_S
         lines = [] if self._ready else ["READY=1"]
         if feed:
             lines.append("WATCHDOG=1")
@@ -127,7 +127,7 @@ class Service:
         if self.notify(*lines):  # or else the same on the next turn
             self._ready = True
             self._fed_s = now_s if feed else self._fed_s
-            self._told_s = now_s if status else self._told_s
+            self._status_s = now_s if status else self._status_s
 
     def _all_turn(self, now_s: float) -> bool:
         return all(now_s - camera.turned_s < (self._feed_every_s or 0) for camera in self.cameras)

@@ -1,10 +1,9 @@
-"""Sources: whatever delivers frames, behind one interface."""
+"""Sources: cameras, recordings and scripts that deliver frames, behind one interface (`frame.Source`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from stan_edge.clock import SYSTEM_CLOCK, Clock, SimulatedClock, SystemClock
 from stan_edge.errors import ConfigError
 from stan_edge.sources.address import camera_name, is_pipeline
 from stan_edge.sources.camera import Camera
@@ -18,13 +17,10 @@ from stan_edge.sources.reconnecting import Reconnecting
 from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, Off, ScriptedSource, Show
 from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.sources.video import VideoFile
-from stan_edge.types import Image
 
 __all__ = [
-    "SYSTEM_CLOCK",
     "Black",
     "Camera",
-    "Clock",
     "Crop",
     "CroppedSource",
     "Damage",
@@ -34,7 +30,6 @@ __all__ = [
     "Frame",
     "Freeze",
     "Gap",
-    "Image",
     "ImageFolder",
     "Jump",
     "Off",
@@ -45,9 +40,7 @@ __all__ = [
     "ScriptedSource",
     "Segment",
     "Show",
-    "SimulatedClock",
     "Source",
-    "SystemClock",
     "VideoFile",
     "camera_name",
     "demo_clip",
@@ -88,7 +81,9 @@ def open_source(
     """
     folder = not is_camera(spec) and Path(spec).is_dir()
     if fps is not None and not folder:
-        raise ConfigError(f"--fps is the rate of a folder of pictures, and {camera_name(spec)} is none; leave it out.")
+        raise ConfigError(
+            f"A rate is for a folder of pictures, and {camera_name(spec)} is none; leave it out.", field="cameras.fps"
+        )
     opened = Camera(spec) if is_camera(spec) else ImageFolder(Path(spec), fps) if folder else VideoFile(Path(spec))
     opened.name = opened.name if name is None else name
     source: Source = PacedSource(opened) if realtime and not is_camera(spec) else opened

@@ -86,12 +86,12 @@ class Camera:
 
     def _read(self) -> Frame | None:
         while self._capture.isOpened() and not self._closing:
-            asked_s = time.monotonic()
+            waiting_since_s = time.monotonic()
             grabbed = self._capture.grab()
             captured_s = time.monotonic()
             # a picture that comes with the timeout was kept back by the decoder, and is older than that
-            if not grabbed or captured_s - asked_s >= 0.9 * self._read_timeout_s:
-                raise self._lost(captured_s - asked_s)
+            if not grabbed or captured_s - waiting_since_s >= 0.9 * self._read_timeout_s:
+                raise self._lost(captured_s - waiting_since_s)
             if self._captured == 0:
                 self._first_s = self._decoded_s = captured_s
             index = self._captured

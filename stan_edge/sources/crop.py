@@ -28,10 +28,12 @@ class Crop:
         """
         match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text, re.ASCII)
         if match is None:
-            raise ConfigError(f"--crop {text!r} is not x,y,width,height in pixels; write it like --crop 320,0,320,240.")
+            raise ConfigError(
+                f"{text!r} is not x,y,width,height in pixels; write it like 320,0,320,240.", field="cameras.crop"
+            )
         crop = cls(*(int(part) for part in match.groups()))
         if crop.width_px == 0 or crop.height_px == 0:
-            raise ConfigError(f"--crop {text!r} is empty; width and height must be at least 1.")
+            raise ConfigError(f"{text!r} is empty; width and height must be at least 1.", field="cameras.crop")
         return crop
 
     def __str__(self) -> str:
@@ -48,8 +50,9 @@ class Crop:
         right, bottom = self.x_px + self.width_px, self.y_px + self.height_px
         if right > width or bottom > height:
             raise ConfigError(
-                f"--crop {self} reaches to {right}x{bottom}, "
-                f"but the picture is {width}x{height}; choose a rectangle inside it."
+                f"The rectangle {self} reaches to {right}x{bottom}, "
+                f"but the picture is {width}x{height}; choose one inside it.",
+                field="cameras.crop",
             )
         return image[self.y_px : bottom, self.x_px : right]
 

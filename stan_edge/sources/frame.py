@@ -1,4 +1,4 @@
-"""What a source delivers, and what every source can do."""
+"""What a source delivers, and what every source must be able to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stan_edge.types import Image
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a stream without a break. Nothing that holds frames of two is believed."""
+    """A stretch of a stream without a break; a window that holds frames of two is invalid."""
 
     number: int = 0
     began: Literal["start", "reconnect", "clock"] = "start"
@@ -32,12 +32,12 @@ class Frame:
     segment: Segment = Segment()
 
 
-class Source(Protocol):
-    """Where frames come from: a camera, a file, a script."""
+class Feed(Protocol):
+    """Delivers frames, and between them how the camera is: what a run reads."""
 
     @property
     def name(self) -> str:
-        """What to call it in logs and errors; holds no credentials."""
+        """For records, logs and errors; holds no credentials."""
         ...
 
     @property
@@ -45,8 +45,8 @@ class Source(Protocol):
         """True: frames arrive at their own pace and are lost unless someone reads."""
         ...
 
-    def read(self) -> Frame | None:
-        """Wait for the next frame; None once the stream has ended normally or was closed.
+    def read(self) -> Frame | Status | None:
+        """Wait for the next one; None once the stream has ended normally or was closed.
 
         Raises:
             SourceError: the source is lost, damaged, or delivers nothing.
@@ -58,15 +58,7 @@ class Source(Protocol):
         ...
 
 
-class Feed(Protocol):
-    """A source that may also say how it is; every `Source` is one."""
+class Source(Feed, Protocol):
+    """Delivers frames only: one connection to a camera, a file, a script."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def live(self) -> bool: ...
-
-    def read(self) -> Frame | Status | None: ...
-
-    def close(self) -> None: ...
+    def read(self) -> Frame | None: ...

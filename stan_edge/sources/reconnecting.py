@@ -1,4 +1,4 @@
-"""A camera that is opened again, for ever, whenever it is lost."""
+"""A camera that is opened again, for ever, whenever it is lost; how long to wait before is set here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Reconnecting:
     source's own times.
 
     Args:
-        name: as the source would call itself.
+        name: of the camera, in records.
         connect: opens the camera; raises SourceError where it cannot.
         wait: also wait for a camera that is not there yet. Otherwise whatever prevents the first frame is raised.
         crop: the part of the picture that `connect` cuts out, for the records.
@@ -73,7 +73,7 @@ class Reconnecting:
         self._failures = 0
         self._attempt = 0
         self._retry_at_s = clock.now_s()
-        self._said: type[StanEdgeError] | None = None
+        self._reported: type[StanEdgeError] | None = None
         self._start_s: float | None = None  # when the very first frame arrived
         self._online_s: float | None = None  # when the first frame of this connection did
         self._offset_s = 0.0
@@ -81,7 +81,7 @@ class Reconnecting:
         self._segment = Segment()
         self._last: Frame | None = None
         if wait:
-            self._say("connecting")
+            self._report("connecting")
 
     def read(self) -> Frame | Status | None:
         """The next frame or status; None after `close`, and when the source has ended normally.
@@ -134,9 +134,9 @@ class Reconnecting:
         if self._online_s is not None:
             self._failures = 0 if now_s - self._online_s >= HEALTHY_S else self._failures
             self._attempt = 0
-            self._say("lost", error)
-        elif type(error) is not self._said:  # not every attempt: a weekend without a camera is 8,000 of them
-            self._say("connecting", error)
+            self._report("lost", error)
+        elif type(error) is not self._reported:  # not every attempt: a weekend without a camera is 8,000 of them
+            self._report("connecting", error)
         self._online_s = None
         self._failures += 1
         self._retry_at_s = now_s + retry_s(self._failures, error, self._rng)
@@ -151,7 +151,7 @@ class Reconnecting:
             began = "start" if last is None else "reconnect"
             self._online_s = now_s
             self._offset_index = 0 if last is None else last.index + 1 - frame.index
-            self._say("online")
+            self._report("online")
         elif last is not None:
             t_s = frame.t_capture_s + self._offset_s
             began = "clock" if t_s < last.t_capture_s or t_s - arrived_s > CLOCK_LEAP_S else None
@@ -167,8 +167,8 @@ class Reconnecting:
         )
         self._ready.append(self._last)
 
-    def _say(self, state: CameraState, error: StanEdgeError | None = None) -> None:
-        self._said = type(error) if error else None
+    def _report(self, state: CameraState, error: StanEdgeError | None = None) -> None:
+        self._reported = type(error) if error else None
         t_s = 0.0 if self._start_s is None else self._clock.now_s() - self._start_s
         reason = str(error) if error else None
         self._ready.append(Status(self.name, state, reason, self._attempt, t_s))

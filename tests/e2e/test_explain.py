@@ -14,7 +14,7 @@ from tests.e2e.conftest import write_video
 def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
     from stan_edge.sources import demo_clip
 
-    for name, options in (("film.png", ()), ("film.html", ("--explain-class", "headache")), ("film.json", ())):
+    for name, options in (("film.png", ()), ("film.html", ("--target-class", "headache")), ("film.json", ())):
         out = tmp_path / name
         ran = stan_edge("explain", demo_clip(), "-o", out, *options)
         assert ran.returncode == 0, ran.stderr
@@ -39,7 +39,7 @@ def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
             ("-o", "film.png", "--privacy", "mosaic"),
             "--privacy 'mosaic' is not one of none, blur, silhouette",
         ),
-        ("film.mkv", ("-o", "film.png", "--explain-class", "background"), "is not one of falling"),
+        ("film.mkv", ("-o", "film.png", "--target-class", "background"), "is not one of falling"),
         ("typo.mkv", ("-o", "film.png"), "typo.mkv does not exist"),
     ],
 )

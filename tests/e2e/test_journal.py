@@ -114,7 +114,7 @@ def test_a_recording_replayed_is_equal_and_one_changed_number_is_found(folder, s
 
 def test_a_replay_takes_its_settings_from_the_journal(stan_edge, tmp_path):
     options = ("--hop", "0.4", "--method", "staa", "--no-person", "--crop", "0,0,320,240")
-    options = (*options, "--explain-class", "headache", "--backend", "onnxruntime")
+    options = (*options, "--target-class", "headache", "--backend", "onnxruntime")
     clip = shutil.copy(demo_clip(), tmp_path / "room.mp4")
     first = stan_edge("run", clip, "--json", "--journal", tmp_path / "journal", *options)
     assert first.returncode == 0, first.stderr

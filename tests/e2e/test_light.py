@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.e2e.conftest import COMMAND, write_video
 
-HEAVY = ("torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "pydantic")
+HEAVY = {"torch", "cv2", "mediapipe", "onnxruntime", "openvino", "jax", "matplotlib"}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -20,8 +20,14 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_import_and_help_load_nothing_heavy():
-    for code in ("import stan_edge", "from stan_edge.cli.app import app; app(['--help'])", "import stan_edge.sources"):
-        assert not loaded_by(code) & set(HEAVY)
+    for code, more in (
+        ("import stan_edge", {"numpy", "pydantic"}),
+        ("import stan_edge.config", {"numpy"}),
+        ("from stan_edge.cli.app import app; app(['--help'])", {"numpy"}),
+        ("from stan_edge.cli.app import app; app(['run', '--help'])", {"numpy"}),
+        ("import stan_edge.sources", {"pydantic"}),
+    ):
+        assert not loaded_by(code) & (HEAVY | more), code
 
 
 def test_the_whole_runtime_never_loads_torch(tmp_path):
@@ -29,6 +35,14 @@ def test_the_whole_runtime_never_loads_torch(tmp_path):
     loaded = loaded_by(f"from stan_edge.cli.app import app; app(['run', {str(clip)!r}, '--json'])")
     assert {"cv2", "mediapipe"} <= loaded
     assert "torch" not in loaded
+
+
+def test_matplotlib_is_loaded_where_a_picture_is_written_and_nowhere_else(tmp_path):
+    clip = write_video(tmp_path / "short.mkv", [np.full((48, 64, 3), 5 * k, np.uint8) for k in range(25)])
+    run = f"from stan_edge.cli.app import app; app(['run', {str(clip)!r}, '--json', '--no-person'"  # MediaPipe has it
+    video, picture = str(tmp_path / "seen.mp4"), str(tmp_path / "seen.png")
+    assert "matplotlib" not in loaded_by(f"{run}, '--save-video', {video!r}])")
+    assert "matplotlib" in loaded_by(f"{run}, '--save-timeline', {picture!r}])")
 
 
 def test_help_takes_less_than_half_a_second():

@@ -109,7 +109,7 @@ def test_two_recordings_get_a_file_each_and_the_records_of_each_alone(stan_edge,
         (("--camera", "a.mp4", "--camera", "a.mp4"), ["Two cameras have one name", "--name"]),
         (("--camera", "0", "--camera", "1", "--name", "door"), ["--name: 1 names for 2 cameras"]),
         (("--camera", "0", "--camera", "1", "--name", "a b", "--name", "a_b"), ["'a b', 'a_b'", "[[camera]]"]),
-        (("--camera", "0", "--camera", "1", "--display"), ["--display: shows one camera"]),
+        (("--camera", "0", "--camera", "1", "--display"), ["--display: ", "shows one camera"]),
         (("film.mp4", "--camera", "1"), ["Give one of"]),
     ],
 )

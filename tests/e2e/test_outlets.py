@@ -115,7 +115,7 @@ def test_a_live_run_tells_everybody_the_same(mosquitto, receiver, tmp_path):
     assert [(event["id"], event["sequence"], event["at"][:19]) for event in posted] == [
         (event["id"], event["sequence"], event["at"][:19]) for event in listener.of("/event")
     ]
-    for _, headers, body, _ in receiver.target_class:
+    for _, headers, body, _ in receiver.asked:
         standardwebhooks.Webhook(SECRET).verify(body, dict(headers))
     assert sorted(path.name for path in (tmp_path / "outbox").iterdir()) == [
         "mqtt-demo_mp4.sqlite",
@@ -163,7 +163,7 @@ def test_a_run_without_its_broker_and_receiver_says_the_same_and_ends_in_time(de
         (["--mqtt", "http://broker"], ["--mqtt", "mqtt://user:password@host"]),
         (["--mqtt", "mqtt://anna:hunter2@broker:port"], ["--mqtt"]),
         (["--mqtt", "mqtt://broker", "--mqtt-ca", "none.pem"], ["--mqtt-ca", "mqtts://"]),
-        (["--mqtt", "mqtt://anna@broker", "--mqtt-password-file", "none"], ["--mqtt-password-file none", "No such"]),
+        (["--mqtt", "mqtt://anna@broker", "--mqtt-password-file", "none"], ["--mqtt-password-file: none", "No such"]),
         (["--home-assistant"], ["--home-assistant", "--mqtt"]),
         (["--mqtt-windows", "1"], ["--mqtt"]),
         (["--webhook", "broker/path"], ["--webhook", "https://"]),
@@ -232,4 +232,4 @@ def test_an_extra_that_is_missing_is_named(module, args):
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     extra = {"paho": "mqtt", "prometheus_client": "metrics"}[module]
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == f"stan-edge: {module} is not installed; run: pip install 'stan-edge[{extra}]'.\n"
+    assert ran.stderr == f"stan-edge: {args[0]}: {module} is not installed; run: pip install 'stan-edge[{extra}]'.\n"

@@ -71,16 +71,3 @@ def test_bench_keeps_the_raw_values(offline):
     assert report["mode"] == "camera"
     cold = report["cold_start"]
     assert 0 < cold["model_loaded_s"] < cold["first_frame_s"] < cold["first_result_s"]
-
-
-def test_an_extra_that_is_missing_is_named(stan_edge, monkeypatch, tmp_path):
-    hidden = tmp_path / "sitecustomize.py"
-    hidden.write_text(
-        "import importlib.util, sys\n"
-        "find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    ran = stan_edge("train", "-o", tmp_path / "run")
-    assert ran.returncode == 2
-    assert "stan-edge[train]" in ran.stderr

@@ -24,14 +24,14 @@ from tests.e2e.conftest import check_refusal, write_video
         (["--camera", "/dev/video77"], ["/dev/video77"]),
         ([], ["--demo"]),
         (["--demo", "--camera", "0"], ["one of"]),
-        (["--demo", "--backend", "tpu"], ["tpu", "openvino"]),
+        (["--demo", "--backend", "tpu"], ["--backend", "openvino"]),
         (["--demo", "--backend", "onnxruntime", "--precision", "bf16"], ["onnxruntime", "bf16"]),
-        (["--demo", "--precision", "int3"], ["int3"]),
-        (["--demo", "--method", "lime"], ["lime", "vanilla"]),
+        (["--demo", "--precision", "int3"], ["--precision", "bf16"]),
+        (["--demo", "--method", "lime"], ["--method", "vanilla"]),
         (["--demo", "--hop", "0.25"], ["--hop", "0.1"]),
         (["--demo", "--crop", "1,2,3"], ["--crop"]),
         (["--demo", "--crop", "0,0,9000,9000"], ["9000", "640"]),
-        (["--demo", "--model", "no-such-bundle"], ["no-such-bundle"]),
+        (["--demo", "--model", "no-such-bundle"], ["--model", "no-such-bundle"]),
     ],
 )
 def test_wrong_arguments(refused, args, words):
@@ -70,7 +70,7 @@ def test_a_wrong_file_is_refused_before_the_engine_starts(refused, monkeypatch):
 def test_a_file_is_closed_when_what_comes_after_it_fails(refused, monkeypatch):
     closed = []
     monkeypatch.setattr(VideoFile, "close", lambda self: closed.append(self.name))
-    refused("run", "--demo", "--backend", "tpu", says=["tpu"])
+    refused("run", "--demo", "--backend", "onnxruntime", "--precision", "bf16", says=["bf16"])
     assert len(closed) == 1
 
 

@@ -17,8 +17,9 @@ def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
     path.unlink()
     path.mkdir()
-    with pytest.raises(ConfigError, match=r"--json .*cannot be written"):
+    with pytest.raises(ConfigError, match="cannot be written") as refused:
         write_whole(path, b"newer", "--json")
+    assert refused.value.field == "--json"
     assert [entry.name for entry in tmp_path.iterdir()] == ["bench.json"]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.faults.fuzz import fuzz, run_case
 from bench.faults.hostile import Target
 from bench.faults.hostile.targets import TARGETS
-from stan_edge.configuration import read_configuration
+from stan_edge.config.origins import load_config
 from stan_edge.errors import ConfigError, StanEdgeError
 from stan_edge.sinks.delivery.broker import Broker
 from stan_edge.sinks.delivery.webhook import WebhookTarget
@@ -124,7 +124,7 @@ def test_any_text_as_an_address_or_a_crop(text: str) -> None:
 def test_any_bytes_as_a_configuration_or_a_manifest(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("bytes") / "file"
     path.write_bytes(content)
-    for read in (read_configuration, read_manifest):
+    for read in (load_config, read_manifest):
         _or_refused(read, path)
 
 

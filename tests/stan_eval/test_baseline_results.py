@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from stan_edge.model.contract import InputSpec
-from stan_eval.baseline_results import BaselineData, ClipFeatures, baseline_result, clip_features
+from stan_eval.baseline_features import ClipFeatures, clip_features
+from stan_eval.baseline_results import BaselineData, baseline_result
+from stan_train.baselines.resnet import load_resnet50
 from stan_train.manifest import Clip
-from stan_train.resnet import load_resnet50
 from tests.conftest import MakeClip
 
 CLASSES = ("background", "falling")
@@ -38,7 +39,14 @@ def data(input_spec: InputSpec) -> BaselineData:
         return [featured(clip(n, label, frames, fps)) for n in range(count) for label in CLASSES]
 
     long = [featured(clip(n, "falling", 240, 30.0)) for n in range(2)]
-    return BaselineData(some(8, 60, 10.0), some(6, 60, 10.0), long, CLASSES, input_spec, 0.4)
+    return BaselineData(
+        train=some(8, 60, 10.0),
+        short=some(6, 60, 10.0),
+        long=long,
+        classes=CLASSES,
+        spec=input_spec,
+        hop_s=0.4,
+    )
 
 
 def test_a_cnn_that_sees_the_activity_finds_its_windows_and_frames(data: BaselineData) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from stan_eval.intervals import Figure, Unit
-from stan_eval.paper import Result, data_notes, tables_of
+from stan_eval.paper import data_notes, tables_of
 from stan_eval.report import Table
+from stan_eval.result import Result
 from stan_eval.scores import ClipFrames, ClipVerdicts, FrameReport, classify, frame_figures
 from stan_train.manifest import Clip
 

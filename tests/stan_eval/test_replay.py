@@ -9,7 +9,8 @@ import pytest
 from stan_edge.backends.base import Backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
-from stan_edge.pipeline.predictor import Explainer, softmax
+from stan_edge.pipeline.predictor import Explainer, Explanation, softmax
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Crop, open_source
@@ -66,7 +67,12 @@ def test_a_replay_is_what_the_runtime_sees_bit_for_bit(
 def test_every_method_gives_scores_for_the_class_of_the_clip(clip: Clip, tiny_bundle: Bundle, backend: Backend) -> None:
     explainers = [Explainer(tiny_bundle, backend, method) for method in ("vanilla", "staa")]
     pictures: list[np.ndarray] = []
-    seen = replay(clip, explainers, tiny_bundle.contract, hop_s=1.0, observe=pictures.append)
+
+    def keep(_window: Window, shown: np.ndarray | None, _explanation: Explanation | None) -> None:
+        if shown is not None:
+            pictures.append(shown)
+
+    seen = replay(clip, explainers, tiny_bundle.contract, hop_s=1.0, on_window=keep)
     assert len(pictures) == len(seen.logits) == 5
     for explainer in explainers:
         expected = [explainer(shown, 1).frame_scores for shown in pictures]

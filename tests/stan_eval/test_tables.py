@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from stan_edge.errors import ConfigError
-from stan_eval.paper import Result
-from stan_eval.tables import GridOptions, _Steps, tables
+from stan_eval.result import Result
+from stan_eval.steps import Steps
+from stan_eval.tables import GridOptions, tables
 
 SMALL = GridOptions(
     train_clips=20, short_clips=5, long_clips=4, calibration_clips=10, epochs=1, epoch_windows=32, workers=1
@@ -21,14 +22,14 @@ def test_a_row_that_is_done_is_not_made_again(tmp_path: Path) -> None:
         raise AssertionError("made again")
 
     console = Console(quiet=True)
-    _Steps(tmp_path / "rows", console).row("FCL", lambda: Result("FCL", "global", None, {}))
-    again = _Steps(tmp_path / "rows", console)
+    Steps(tmp_path / "rows", console).row("FCL", lambda: Result("FCL", "global", None, {}))
+    again = Steps(tmp_path / "rows", console)
     again.row("FCL", fail)
     again.row("CNN", lambda: Result("CNN", "global", None, {}))
     assert [result.model for result in again.results] == ["FCL", "CNN"]
     with pytest.raises(AssertionError):
         again.row("LSTM", fail)
-    assert [result.model for result in _Steps(tmp_path / "rows", console).results] == ["FCL", "CNN"]
+    assert [result.model for result in Steps(tmp_path / "rows", console).results] == ["FCL", "CNN"]
 
 
 def test_other_options_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from stan_edge.backends.openvino import the_core
+from stan_edge.backends.tensorrt.build import build_engine
+from stan_edge.backends.tensorrt.library import import_library
 from stan_edge.model.contract import InputSpec
 from stan_edge.pipeline.smoothgrad import noise
 from stan_export.graphs import export_graphs
@@ -147,3 +149,23 @@ def openvino_bf16() -> Engine:
     if "BF16" not in the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bf16")
     return lambda path: run_openvino(path, "bf16")
+
+
+@dataclass(frozen=True)
+class EngineSize:
+    """What came out of a build."""
+
+    layers: int
+    plan_bytes: int
+
+
+def build_with_tensorrt_rtx(path: Path) -> EngineSize:
+    """Build an engine as `stan-edge engine` would, and throw it away: TensorRT for RTX shares its ONNX parser with
+    TensorRT and builds engines for GPUs that are not there.
+
+    Raises:
+        BackendUnavailableError: the package `tensorrt_rtx` is not installed.
+        BackendError: see `build_engine`.
+    """
+    engine = build_engine(import_library("tensorrt-rtx"), path, "f32")
+    return EngineSize(layers=engine.layers, plan_bytes=len(engine.plan))

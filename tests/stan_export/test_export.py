@@ -48,8 +48,8 @@ def test_without_calibration_no_method_claims_a_scale(uncalibrated: Bundle) -> N
 
 def untimed(contract: Contract) -> Contract:
     """Without what was measured in milliseconds."""
-    told = {key: text for key, text in contract.provenance.items() if not key.startswith("forms_")}
-    return contract.model_copy(update={"forms": {}, "provenance": told})
+    kept = {key: text for key, text in contract.provenance.items() if not key.startswith("forms_")}
+    return contract.model_copy(update={"forms": {}, "provenance": kept})
 
 
 def test_every_engine_gets_the_form_that_was_fastest(uncalibrated: Bundle) -> None:
@@ -66,15 +66,19 @@ def test_calibration_windows_beside_the_checkpoint_are_used(
     tiny_checkpoint: Path, calibration: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stan_export.export.measure_forms", lambda _bundle: {})  # as for the bundle compared with
+    monkeypatch.setattr("stan_export.export.METHODS", ("gradcam",))
     shutil.copy(tiny_checkpoint, tmp_path / "checkpoint.safetensors")
     shutil.copy(calibration, tmp_path / "calibration.npz")
     export(tmp_path / "checkpoint.safetensors", tmp_path / "bundle", None)
-    assert untimed(open_bundle(tmp_path / "bundle").contract) == untimed(tiny_bundle.contract)
+    found, expected = open_bundle(tmp_path / "bundle").contract, tiny_bundle.contract
+    assert found.methods == {"gradcam": expected.methods["gradcam"]}
+    assert found.provenance["calibration_gradcam"] == expected.provenance["calibration_gradcam"]
 
 
 def test_a_method_that_an_earlier_bundle_lacks_is_exported_uncalibrated(
-    tiny_checkpoint: Path, tiny_bundle: Bundle, bundle_copy: Path, tmp_path: Path
+    tiny_checkpoint: Path, tiny_bundle: Bundle, bundle_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stan_export.export.measure_forms", lambda _bundle: {})
     methods = {name: spec for name, spec in tiny_bundle.contract.methods.items() if name != "smoothgrad"}
     seal(bundle_copy, tiny_bundle.contract.model_copy(update={"methods": methods}))
     export(tiny_checkpoint, tmp_path / "new", bundle_copy)
@@ -92,8 +96,9 @@ def test_the_graphs_share_one_copy_of_the_weights(tiny_bundle: Bundle, tiny_chec
 
 
 def test_what_exists_is_not_overwritten_unless_forced(
-    tiny_checkpoint: Path, calibration: Path, bundle_copy: Path, uncalibrated: Bundle
+    tiny_checkpoint: Path, calibration: Path, bundle_copy: Path, uncalibrated: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stan_export.export.measure_forms", lambda _bundle: {})
     with pytest.raises(ConfigError, match="exists already; give another folder or --force"):
         export(tiny_checkpoint, bundle_copy, calibration)
     export(tiny_checkpoint, bundle_copy, None, force=True)

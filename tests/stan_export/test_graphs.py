@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
-from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import graph_file
 from stan_edge.model.contract import FORMS, METHODS, Form
-from stan_export.graphs import export_graphs
 from stan_train.model import StanConfig, variant
 from tests.stan_export.conftest import TINY
 
 F32_TOLERANCE = 1e-5
 """Of the largest value; 1.5e-6 is the worst seen on stan-t. The bar of the project is 1e-4."""
 BF16_TOLERANCE = 2e-2
-
-GRAPHS = tuple(graph_file(method, form) for form in FORMS for method in (None, *METHODS))
 
 
 @cache
@@ -44,8 +38,8 @@ def _errors(exported, engine, method: str, form: Form = "volumes") -> dict[str, 
     run, reference = engine(exported.folder / graph_file(method, form)), _reference(exported)
     keys = {"logits": "logits", "frame_scores": f"scores_{method}", "map": f"map_{method}"}
     worst = dict.fromkeys(keys, 0.0)
-    for k, asked in enumerate(reference["class_index"]):
-        outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([asked]), noise=exported.noise)
+    for k, target in enumerate(reference["class_index"]):
+        outputs = run(frames=reference["frames"][k : k + 1], class_index=np.array([target]), noise=exported.noise)
         assert set(outputs) == set(keys)
         for output, key in keys.items():
             error = _error(outputs[output][0], reference[key][k], np.abs(reference[key]).max())
@@ -93,16 +87,19 @@ SHAPES = {
 }
 
 
+@pytest.fixture(scope="module", params=SHAPES)
+def other_shape(request, make, tmp_path_factory):
+    """An export of another shape, and the reference of three clips: for the predicted class, 0 and 1."""
+    exported = make(tmp_path_factory.mktemp(request.param), *SHAPES[request.param])
+    return exported, exported.record(exported.clips(3, seed=13), np.arange(3) - 1)
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_other_shapes_and_any_batch(shape, form, engine, make, tmp_path):
-    config, size_px, frames = SHAPES[shape]
-    exported = make(tmp_path, config, size_px, frames)
-    clips = exported.clips(3, seed=13)
-    classes = np.arange(3) - 1  # the predicted one, 0, 1
-    reference = exported.record(clips, classes)
+def test_other_shapes_and_any_batch(form, engine, other_shape):
+    exported, reference = other_shape
+    clips, classes = reference["frames"], reference["class_index"]
     for method in METHODS:
-        run = engine(tmp_path / graph_file(method, form))
+        run = engine(exported.folder / graph_file(method, form))
         for batch in (slice(0, 3), slice(1, 2), slice(1, 3)):
             outputs = run(frames=clips[batch], class_index=classes[batch], noise=exported.noise)
             for output, key in (("logits", "logits"), ("frame_scores", f"scores_{method}"), ("map", f"map_{method}")):
@@ -112,21 +109,21 @@ def test_other_shapes_and_any_batch(shape, form, engine, make, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["vanilla", "smoothgrad", "streaming", "staa-grad"])
-def test_gradient_depends_on_input_and_class(method, stan_t, engine):
+def test_gradient_depends_on_input_and_class(method, tiny, engine):
     """A gradient baked in as a constant of an example input would pass a check on that input."""
-    run = engine(stan_t.folder / f"explain-{method}.onnx")
-    first, second = stan_t.clips(2, seed=5)
+    run = engine(tiny.folder / f"explain-{method}.onnx")
+    first, second = tiny.clips(2, seed=5)
     scores = [
-        run(frames=clip[None], class_index=np.array([k]), noise=stan_t.noise)["frame_scores"][0]
+        run(frames=clip[None], class_index=np.array([k]), noise=tiny.noise)["frame_scores"][0]
         for clip, k in ((first, 0), (second, 0), (first, 1))
     ]
     for other in scores[1:]:
         assert _error(scores[0], other) > 0.01
 
 
-@pytest.mark.parametrize("asked", [-1, 0, 1, 2])
-def test_smoothgrad_without_noise_is_vanilla(asked, tiny, engine):
-    feeds = {"frames": tiny.clips(1, seed=31), "class_index": np.array([asked])}
+@pytest.mark.parametrize("target", [-1, 0, 1, 2])
+def test_smoothgrad_without_noise_is_vanilla(target, tiny, engine):
+    feeds = {"frames": tiny.clips(1, seed=31), "class_index": np.array([target])}
     smooth = engine(tiny.folder / "explain-smoothgrad.onnx")(**feeds, noise=np.zeros_like(tiny.noise))
     vanilla = engine(tiny.folder / "explain-vanilla.onnx")(**feeds)
     for output in ("logits", "frame_scores", "map"):
@@ -141,9 +138,9 @@ def test_smoothgrad_explains_the_class_of_the_clean_clip(tiny, engine):
         frames = clip[None]
         logits = engine(tiny.folder / "forward.onnx")(frames=frames)["logits"]
         by_itself = run(frames=frames, class_index=np.array([-1]), noise=loud)
-        asked = run(frames=frames, class_index=logits.argmax(1), noise=loud)
+        explicit = run(frames=frames, class_index=logits.argmax(1), noise=loud)
         np.testing.assert_allclose(by_itself["logits"], logits, rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(by_itself["frame_scores"], asked["frame_scores"])
+        np.testing.assert_array_equal(by_itself["frame_scores"], explicit["frame_scores"])
 
 
 def test_smoothgrad_of_one_copy_is_the_gradient_at_the_noisy_pixels(engine, make, tmp_path):
@@ -158,108 +155,14 @@ def test_smoothgrad_of_one_copy_is_the_gradient_at_the_noisy_pixels(engine, make
         assert _error(smooth[output], vanilla[output]) < 1e-6, output
 
 
-def test_a_graph_holds_nothing_that_its_outputs_do_not_need(tiny):
-    """`staa-grad` pulls the gradient back to the last attention, and no further."""
-    nodes = {method: len(onnx.load(tiny.folder / f"explain-{method}.onnx").graph.node) for method in METHODS}
-    assert nodes["staa"] < nodes["staa-grad"] < nodes["staa"] + 80 < nodes["vanilla"]
-    for path in tiny.folder.glob("*.onnx"):
-        graph = onnx.load(path, load_external_data=False).graph
-        used = {value for node in graph.node for value in node.input} | {output.name for output in graph.output}
-        assert {initializer.name for initializer in graph.initializer} <= used
-        assert all(used.intersection(node.output) for node in graph.node)
-
-
-@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+@pytest.mark.parametrize("name", [pytest.param("stan_t", marks=pytest.mark.slow), "tiny"])
 def test_smoothgrad_is_the_same_in_every_run(name, engine, request):
     exported = request.getfixturevalue(name)
     run = engine(exported.folder / "explain-smoothgrad.onnx")
-    clips, asked = exported.clips(2, seed=61), np.array([-1])
-    first, _, again = (run(frames=clips[k : k + 1], class_index=asked, noise=exported.noise) for k in (0, 1, 0))
+    clips, predicted = exported.clips(2, seed=61), np.array([-1])
+    first, _, again = (run(frames=clips[k : k + 1], class_index=predicted, noise=exported.noise) for k in (0, 1, 0))
     for output, value in first.items():
         np.testing.assert_array_equal(value, again[output])
-
-
-def test_graphs_are_portable(stan_t):
-    for name in GRAPHS:
-        model = onnx.load(stan_t.folder / name, load_external_data=False)
-        assert model.ir_version <= 10
-        assert [(entry.domain, 18 <= entry.version <= 20) for entry in model.opset_import] == [("", True)]
-        assert {node.domain for node in model.graph.node} == {""}
-        assert not model.functions
-        assert not [n for n in model.graph.node if n.op_type == "LayerNormalization" and len(n.output) > 1]
-        for value in (*model.graph.input, *model.graph.output):
-            first, *rest = value.type.tensor_type.shape.dim
-            assert first.dim_param == "batch" or value.name == "noise", value.name
-            assert all(dim.dim_value > 0 for dim in rest), value.name
-        onnx.checker.check_model(stan_t.folder / name, full_check=True)
-
-
-def test_inputs_and_outputs_are_the_documented_ones(stan_t):
-    for name in GRAPHS:
-        graph = onnx.load(stan_t.folder / name, load_external_data=False).graph
-        described = {
-            value.name: (
-                onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
-                tuple(dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim),
-            )
-            for value in (*graph.input, *graph.output)
-        }
-        expected = {"frames": (np.uint8, ("batch", 20, 112, 112, 3)), "logits": (np.float32, ("batch", 4))}
-        copies = {"explain-smoothgrad": 2, "explain-streaming": 1}
-        stem = name.split(".")[0]
-        if stem != "forward":
-            side = 7 if stem in ("explain-vanilla", *copies) else 3
-            expected |= {"frame_scores": (np.float32, ("batch", 20)), "map": (np.float32, ("batch", 20, side, side))}
-        if stem not in ("forward", "explain-staa"):
-            expected["class_index"] = (np.int64, ("batch",))
-        if stem in copies:
-            expected["noise"] = (np.float32, (copies[stem], 20, 112, 112, 3))
-        assert described == expected
-
-
-def _external_entries(path: Path) -> dict[int, int]:
-    """Offset to length of the tensors a graph keeps outside."""
-    entries = {}
-    for tensor in onnx.load(path, load_external_data=False).graph.initializer:
-        found = {entry.key: entry.value for entry in tensor.external_data}
-        if found:
-            assert found["location"] == "weights.bin"
-            entries[int(found["offset"])] = int(found["length"])
-    return entries
-
-
-def test_weights_are_stored_once(stan_t):
-    assert sorted(path.name for path in stan_t.folder.iterdir()) == sorted((*GRAPHS, "weights.bin"))
-    assert sum(path.stat().st_size for path in stan_t.folder.iterdir()) < 16e6
-    entries: dict[int, int] = {}
-    for name in GRAPHS:
-        entries |= _external_entries(stan_t.folder / name)
-    assert all(offset % 4096 == 0 for offset in entries)
-    content = (stan_t.folder / "weights.bin").read_bytes()
-    tensors = [content[offset : offset + length] for offset, length in entries.items()]
-    assert len(set(tensors)) == len(tensors)
-    forward = sum(_external_entries(stan_t.folder / "forward.onnx").values())
-    # kernels of convolutions are there for each form and direction, all else once
-    assert sum(entries.values()) < 1.2 * forward
-
-
-def test_export_is_repeatable(tiny, tmp_path):
-    for path in export_graphs(tiny.model, tiny.input, tmp_path, samples=tiny.samples):
-        assert path.read_bytes() == (tiny.folder / path.name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("change", "counts", "message"),
-    [
-        ({"frames": 5}, {}, "frames is 5"),
-        ({"size_px": 40}, {}, "size_px is 40"),
-        ({}, {"samples": 0}, "samples is 0"),
-    ],
-)
-def test_shapes_the_graphs_do_not_take_are_refused(tiny, tmp_path, change, counts, message):
-    with pytest.raises(ConfigError, match=message):
-        export_graphs(tiny.model, tiny.input.model_copy(update=change), tmp_path / "new", **counts)
-    assert not (tmp_path / "new").exists()
 
 
 @pytest.fixture(scope="session", params=[112, 224])

@@ -10,7 +10,7 @@ import pytest
 from stan_edge.backends.registry import open_backend
 from stan_edge.files import file_digest
 from stan_edge.model.bundle import methods_of, open_bundle, shipped_bundle
-from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer
 from stan_edge.sources import VideoFile, demo_clip
 from stan_export.parity import record
@@ -29,12 +29,12 @@ def noise() -> np.ndarray:
 
 def fall_of_the_demo() -> np.ndarray:
     """The window from 2.4 to 4.4 s, framed without a person box."""
-    stream = Pipeline("demo", open_bundle(shipped_bundle()).contract, "vanilla", 0.2, None, live=False)
+    inputs = InputStream(open_bundle(shipped_bundle()).contract.input, 0.2, None, live=False)
     source = VideoFile(demo_clip())
     windows = []
     while frame := source.read():
-        windows += stream.feed(frame)[1]
-    return stream.network_input(windows[12])[0][0]
+        windows += inputs.take(frame)[1]
+    return inputs.network_input(windows[12]).pictures[0]
 
 
 @pytest.mark.parametrize("frames", [noise, fall_of_the_demo])

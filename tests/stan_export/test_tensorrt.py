@@ -9,10 +9,22 @@ import pytest
 from stan_edge.errors import BackendError, BackendUnavailableError
 from stan_edge.model.contract import METHODS
 from stan_export.builder import GraphBuilder
-from stan_export.tensorrt import build_with_tensorrt_rtx
+from tests.stan_export.conftest import build_with_tensorrt_rtx
+
+QUICK = ("forward", "streaming", "staa-grad")
+"""Graphs that together hold every kind of node; the others are built with `-m slow`."""
 
 
-@pytest.mark.parametrize("name", ["forward", *(f"explain-{method}" for method in METHODS)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            "forward" if method is None else f"explain-{method}",
+            marks=() if (method or "forward") in QUICK else pytest.mark.slow,
+        )
+        for method in (None, *METHODS)
+    ],
+)
 def test_every_graph_builds(name, stan_t):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     size = build_with_tensorrt_rtx(stan_t.folder / f"{name}.onnx")

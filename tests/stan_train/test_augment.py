@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from stan_edge.model.contract import InputSpec
 from stan_edge.pipeline.views import apply_view, cut_square, place_square
-from stan_train.augment import AugmentConfig, Shown, augment_window, plain_window
+from stan_train.augment import AugmentConfig, augment_window
+from stan_train.framing import RawWindow, plain_window
 
 SIDE = 128
 NOBODY = np.full((20, 4), np.nan, np.float32)
@@ -28,11 +29,15 @@ def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (20, SIDE, SIDE, 3), np.uint8)
 
 
-def shown(pictures: np.ndarray | None = None, boxes: np.ndarray = SOMEBODY, masks: np.ndarray | None = None) -> Shown:
-    return Shown(noise() if pictures is None else pictures, boxes.copy(), masks)
+def shown(
+    pictures: np.ndarray | None = None, boxes: np.ndarray = SOMEBODY, masks: np.ndarray | None = None
+) -> RawWindow:
+    return RawWindow(noise() if pictures is None else pictures, boxes.copy(), masks)
 
 
-def augmented(what: Shown, spec: InputSpec, seed: int, config: AugmentConfig | None = None, **more: Any) -> np.ndarray:
+def augmented(
+    what: RawWindow, spec: InputSpec, seed: int, config: AugmentConfig | None = None, **more: Any
+) -> np.ndarray:
     settings = {"important": QUIET, "flip": False, "room": lambda: np.zeros((60, 80, 3), np.uint8)} | more
     return augment_window(what, spec, config or AugmentConfig(), np.random.default_rng(seed), **settings)
 

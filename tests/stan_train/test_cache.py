@@ -13,10 +13,10 @@ import pytest
 from stan_edge.errors import ConfigError
 from stan_edge.person import tracking
 from stan_edge.sources import ScriptedSource, Show, VideoFile
-from stan_train import cache, regions
+from stan_train import decoding, regions
 from stan_train.cache import CachedClip, Refusal, _cached, _key, _write, build_cache
 from stan_train.manifest import REGION_SIDECAR
-from stan_train.processes import in_processes
+from stan_train.progress import in_processes
 from tests.conftest import MakeClip
 
 
@@ -94,7 +94,7 @@ def test_a_picture_that_changes_its_size_is_refused_with_its_frame(
 ) -> None:
     clip = make_clip(tmp_path / "a.mp4", [60] * 8)
     pictures = [np.zeros((48, 64, 3), np.uint8)] * 3 + [np.zeros((96, 64, 3), np.uint8)]
-    monkeypatch.setattr(cache, "open_source", lambda *_, **__: ScriptedSource([Show(pictures, 10.0)]))
+    monkeypatch.setattr(decoding, "open_source", lambda *_, **__: ScriptedSource([Show(pictures, 10.0)]))
     refusal = _cached(tmp_path, clip)
     assert isinstance(refusal, Refusal)
     assert "a.mp4: the picture changes from 64x48 to 64x96 at frame 3" in refusal.reason

@@ -19,8 +19,9 @@ from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig
 from stan_train.batches import TrainingSet
 from stan_train.cache import CachedClip
-from stan_train.fit import FitConfig, fit
+from stan_train.fit import fit
 from stan_train.model import Stan, StanConfig
+from stan_train.options import FitConfig
 from stan_train.run_state import STATE
 from stan_train.sampling import candidate_windows, sampling_weights, thinned
 from stan_train.validation import evaluate_windows, mean_recall, normalize, view_logits

@@ -13,7 +13,7 @@ from stan_edge.errors import SourceError
 from stan_edge.sources import Crop
 from stan_train.manifest import Clip
 from stan_train.preview import CELL_PX, GAP_PX, HEAD_PX, ROW_PX, STRIP_PX, TEXT_PX, WIDTH_PX, spread, write_previews
-from stan_train.synth import write_video
+from stan_train.synthetic.dataset import write_video
 
 CLIP = Clip(
     path=Path("1.mp4"),

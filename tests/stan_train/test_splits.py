@@ -8,9 +8,10 @@ import pytest
 
 from stan_edge.errors import CheckpointError, ConfigError
 from stan_train.manifest import Clip, read_manifest
-from stan_train.splits import DataOptions, Parts
+from stan_train.options import DataOptions
+from stan_train.splits import Parts
 
-NOTHING = DataOptions((), (), (), "none", 1, 0.1, 10)
+NOTHING = DataOptions(val_share=0.1, draw=10)
 
 
 def _clips(folder: Path) -> tuple[Clip, ...]:

@@ -13,17 +13,19 @@ import torch
 from stan_edge.errors import CheckpointError, ConfigError
 from stan_train.augment import AugmentConfig
 from stan_train.cache import CachedClip
-from stan_train.fit import FitConfig
 from stan_train.manifest import UNKNOWN, Clip, write_manifest
+from stan_train.options import DataOptions, FitConfig, MachineOptions, ModelOptions
+from stan_train.preparation import Prepared, prepared_by_first
 from stan_train.provenance import limits_of
-from stan_train.splits import DataOptions
-from stan_train.train import MachineOptions, ModelOptions, _Prepared, _prepared_by_first, train
+from stan_train.train import train
 from tests.conftest import MakeClip
 
-MODEL = ModelOptions("stan-t", None, 32, 2.0, "blend", "box", 0.3)
-DRAWN = DataOptions((), (), (), "none", 1, 0.1, 10)
+MODEL = ModelOptions(
+    model="stan-t", init=None, size_px=32, window_s=2.0, view="blend", region="box", background_share=0.3
+)
+SYNTHETIC = DataOptions(val_share=0.1, draw=10)
 QUICK = FitConfig(epochs=1, epoch_windows=4, batch=4, micro_batch=2)
-MACHINE = MachineOptions(1, 1, 1, "auto", None)
+MACHINE = MachineOptions(workers=1)
 
 
 @pytest.mark.parametrize("changes", [{"size_px": 16}, {"size_px": 100}, {"window_s": 0.05}, {"window_s": float("nan")}])
@@ -51,7 +53,7 @@ def test_what_the_options_show_to_be_wrong_is_refused_before_anything_is_drawn(
     monkeypatch.chdir(tmp_path)
     torch.save({"conv.weight": torch.zeros(3)}, "bad.pth")
     with pytest.raises(error):
-        train(tmp_path / "run", DRAWN, model, QUICK, AugmentConfig(), machine)
+        train(tmp_path / "run", SYNTHETIC, model, QUICK, AugmentConfig(), machine)
     assert not (tmp_path / "run").exists()
 
 
@@ -62,7 +64,7 @@ def test_a_label_that_only_validation_shows_is_refused_before_decoding(
     clips = [make_clip(tmp_path / f"{label}.mp4", [60] * 24, label) for label in ("background", "falling", "headache")]
     write_manifest(tmp_path / "train.csv", clips[:2])
     write_manifest(tmp_path / "val.csv", clips[2:])
-    data = replace(DRAWN, data=(tmp_path / "train.csv",), val=(tmp_path / "val.csv",))
+    data = replace(SYNTHETIC, data=(tmp_path / "train.csv",), val=(tmp_path / "val.csv",))
     config = replace(QUICK, whole_clips=whole_clips)
     with pytest.raises(ConfigError, match="show 'headache', which no training clip shows"):
         train(tmp_path / "run", data, MODEL, config, AugmentConfig(), MACHINE)
@@ -75,7 +77,7 @@ def test_a_class_of_which_no_whole_clip_can_be_decoded_is_refused(make_clip: Mak
     broken.path.write_bytes(b"not a video")
     write_manifest(tmp_path / "train.csv", [clips[0], broken])
     write_manifest(tmp_path / "val.csv", clips[1:])
-    data = replace(DRAWN, data=(tmp_path / "train.csv",), val=(tmp_path / "val.csv",))
+    data = replace(SYNTHETIC, data=(tmp_path / "train.csv",), val=(tmp_path / "val.csv",))
     with pytest.raises(ConfigError, match="No window shows 'falling'"):
         train(tmp_path / "run", data, MODEL, replace(QUICK, whole_clips=True), AugmentConfig(), MACHINE)
 
@@ -85,22 +87,22 @@ class SecondProcess:
 
     global_rank = 1
 
-    def __init__(self, said: _Prepared | None) -> None:
+    def __init__(self, said: Prepared | None) -> None:
         self._said = said
 
     def rank_zero_first(self) -> nullcontext[None]:
         return nullcontext()
 
-    def broadcast(self, _own: object) -> _Prepared | None:
+    def broadcast(self, _own: object) -> Prepared | None:
         return self._said
 
 
-@pytest.mark.parametrize("said", [None, _Prepared(("background", "falling"), [], [])])
-def test_only_the_first_process_prepares(said: _Prepared | None) -> None:
-    def prepare() -> _Prepared:
+@pytest.mark.parametrize("said", [None, Prepared(("background", "falling"), [], [])])
+def test_only_the_first_process_prepares(said: Prepared | None) -> None:
+    def prepare() -> Prepared:
         raise AssertionError("prepared a second time")
 
-    assert _prepared_by_first(SecondProcess(said), prepare) is said  # type: ignore[arg-type]
+    assert prepared_by_first(SecondProcess(said), prepare) is said  # type: ignore[arg-type]
 
 
 def test_people_whom_nobody_named_are_not_counted(cached: list[CachedClip]) -> None:

@@ -2,92 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.files import file_digest, replacing
 from stan_edge.model.contract import InputSpec, MethodSpec
-from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.attribution import gate, importance
-from stan_edge.pipeline.views import PlainView, apply_view, cut_square, place_square
 from stan_edge.pipeline.windows import hop_ticks
 from stan_edge.records import FrameScore, WindowResult
-from stan_edge.sources import open_source
+from stan_eval.baseline_features import BaselineView, ClipFeatures
 from stan_eval.intervals import Unit
-from stan_eval.paper import Result
+from stan_eval.result import Result
 from stan_eval.scores import ClipFrames, ClipVerdicts, FrameReport, classify, frame_figures
 from stan_eval.whole_clip import Scored, joined
-from stan_export.calibrate import ScoredWindows, choose, shown_classes
+from stan_export.frame_calibration import ScoredWindows, activity_classes, choose
 from stan_export.smoothgrad import SAMPLES
-from stan_train.baselines import Baseline, BaselineFit, Kind, Method, fit_baseline, frame_scores, predict
+from stan_train.baselines.fit import BaselineFit, fit_baseline
+from stan_train.baselines.frame_scores import Method, frame_scores
+from stan_train.baselines.network import Baseline, Kind, predict
 from stan_train.folds import split_validation
 from stan_train.manifest import BACKGROUND, Clip
-from stan_train.regions import person_tracker
-from stan_train.resnet import ResNet50
 from stan_train.sampling import LEFT_OUT, thinned_labels, window_labels
 
-BaselineView = Literal["global", "local", "global+local"]
 METHODS: tuple[Method, ...] = ("vanilla", "smoothgrad", "gradcam")
 WINDOWS_A_CLIP = 2
 """Training windows of each clip and label."""
 VAL_SHARE = 0.2
 FIT = BaselineFit(epochs=25, patience=5)
-
-
-@dataclass(frozen=True, eq=False)
-class ClipFeatures:
-    """Features of every frame of a clip, float32 `[L, 2048]` each: of whole frames, and of the person's region."""
-
-    clip: Clip
-    whole: NDArray[np.float32]
-    local: NDArray[np.float32]
-
-    def of(self, view: BaselineView) -> NDArray[np.float32]:
-        """`[L, 2048]`, or both side by side `[L, 4096]`."""
-        if view == "global+local":
-            return np.concatenate([self.whole, self.local], axis=1)
-        return self.whole if view == "global" else self.local
-
-
-def clip_features(clip: Clip, resnet: ResNet50, size_px: int, folder: Path) -> ClipFeatures:
-    """Features of a clip, kept in `folder` by the content of its file.
-
-    Raises:
-        SourceError: the clip cannot be read.
-        ConfigError: its regions cannot be had.
-    """
-    key = hashlib.sha256(f"{file_digest(clip.path)} {clip.region} {clip.crop} {size_px}".encode()).hexdigest()[:32]
-    kept = folder / f"{key}.npz"
-    if not kept.is_file():
-        pictures = _pictures(clip, size_px)
-        with replacing(kept) as part:
-            np.savez(part, whole=resnet.features(pictures["global"]), local=resnet.features(pictures["local"]))
-    with np.load(kept) as file:
-        return ClipFeatures(clip, file["whole"], file["local"])
-
-
-def _pictures(clip: Clip, size_px: int) -> dict[PlainView, NDArray[np.uint8]]:
-    pictures: dict[PlainView, list[NDArray[np.uint8]]] = {"global": [], "local": []}
-    source = open_source(str(clip.path), crop=clip.crop)
-    try:
-        with person_tracker(clip, masks=False) as tracker:
-            while (frame := source.read()) is not None:
-                region = NOBODY if tracker is None else tracker.update(frame)
-                height, width = frame.image.shape[:2]
-                square = place_square("letterbox", width, height, [])
-                picture = cut_square(frame.image, square, size_px)
-                box = None if region.box_px is None else square.to_view(region.box_px, size_px)
-                for view, seen in pictures.items():
-                    seen.append(apply_view(picture, box, view))
-    finally:
-        source.close()
-    return {view: np.stack(seen) for view, seen in pictures.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +64,7 @@ def _cut(clips: Sequence[Clip], classes: Sequence[str], spec: InputSpec, hop_s: 
     return _Windows(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BaselineData:
     """Features of the clips for training, for short and for long sequences."""
 
@@ -158,9 +101,9 @@ def baseline_result(kind: Kind, view: BaselineView, data: BaselineData, seed: in
     reports: dict[str, dict[str, FrameReport]] = {"short": {}, "long": {}}
     for method in METHODS if kind == "cnn" else ():
         spec = _calibrated(model, method, windows, features, data.classes)
-        shown = _frames_of_windows(model, method, spec, seen, probabilities, view, data)
-        activities = shown_classes(data.classes, BACKGROUND)
-        reports["short"][method] = frame_figures(shown, activities)
+        frames = _frames_of_windows(model, method, spec, seen, probabilities, view, data)
+        activities = activity_classes(data.classes, BACKGROUND)
+        reports["short"][method] = frame_figures(frames, activities)
         whole = [frames for clip in data.long for frames in _whole_clip(model, method, spec, clip, view, data)]
         reports["long"][method] = frame_figures(whole, activities)
     classification = classify(verdicts, data.classes, BACKGROUND)
@@ -183,7 +126,6 @@ def _calibrated(
 ) -> MethodSpec:
     """Scale and thresholds chosen on training windows, by the same rule as STAN's."""
     raw = _raw(model, method, windows.labels, features).astype(np.float32)
-    shown = shown_classes(classes, BACKGROUND)
     frames = features.shape[1]
     plain = MethodSpec(
         class_specific=True,
@@ -191,7 +133,7 @@ def _calibrated(
         profile=(1.0,) * frames,
         cell_px=1,
         scale=None,
-        thresholds=dict.fromkeys(shown, 0.5),
+        thresholds=dict.fromkeys(activity_classes(classes, BACKGROUND), 0.5),
     )
     scored = ScoredWindows(
         raw=raw,
@@ -243,8 +185,8 @@ def _whole_clip(
     says_nothing = probabilities[:, [data.classes.index(BACKGROUND)]]
     values = gate(importance(_raw(model, method, own, features), spec), says_nothing)
     scored = [
-        Scored(_verdict(clip, number, index, said, data), scores)
-        for number, (index, said, scores) in enumerate(zip(windows.index, probabilities, values, strict=True))
+        Scored(_verdict(clip, number, index, predicted, data), scores)
+        for number, (index, predicted, scores) in enumerate(zip(windows.index, probabilities, values, strict=True))
     ]
     joint = joined(scored, clip.label, BACKGROUND, hop_ticks(data.spec, data.hop_s), clip.frames)
     counted = ~clip.ignored_flags()
@@ -255,7 +197,7 @@ def _whole_clip(
 def _verdict(
     clip: Clip, number: int, index: NDArray[np.int64], probabilities: NDArray[np.float64], data: BaselineData
 ) -> WindowResult:
-    """What the runtime would have said of a window."""
+    """The record that the runtime would have written of a window."""
     best = int(probabilities.argmax())
     start_s = float(index[0] / clip.fps)
     return WindowResult(

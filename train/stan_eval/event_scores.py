@@ -9,7 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_eval.intervals import Draws, Figure, Unit, proportion, rate
-from stan_eval.spans import Interval, outside_s, overlap
+
+SLACK_S = 0.5
+"""Nobody marks the beginning of a movement better than this."""
+Interval = tuple[float, float]
+"""Start and end in seconds."""
+
+
+def overlap(alarm: Interval, target: Interval) -> bool:
+    """Whether an alarm falls into an interval, half a second added at both ends of the interval."""
+    return alarm[0] <= target[1] + SLACK_S and alarm[1] >= target[0] - SLACK_S
+
+
+def outside_s(duration_s: float, intervals: Iterable[Interval]) -> float:
+    """How much of a clip lies in none of the intervals, half a second added at both of their ends."""
+    left_s, end_s = duration_s, 0.0
+    for interval in sorted(intervals):
+        start_s = max(interval[0] - SLACK_S, end_s)
+        end_s = max(min(interval[1] + SLACK_S, duration_s), end_s)
+        left_s -= max(end_s - start_s, 0.0)
+    return left_s
 
 
 @dataclass(frozen=True)
@@ -48,8 +67,8 @@ class ClipEvents:
 
     def is_false(self, alarm: Alarm) -> bool:
         """Whether nothing of the kind happens there, nor anything that is ignored."""
-        shown = self.important_s + self.ignored_s if alarm.label == self.label else ()
-        return not any(alarm.overlaps(interval) for interval in shown)
+        marked_s = self.important_s + self.ignored_s if alarm.label == self.label else ()
+        return not any(alarm.overlaps(interval) for interval in marked_s)
 
     def watched_s(self, labels: set[str]) -> float:
         """For how long an alarm of one of the labels would be false."""

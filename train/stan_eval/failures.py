@@ -11,10 +11,10 @@ import numpy as np
 from stan_edge.model.contract import Contract
 from stan_edge.sources import open_source
 from stan_edge.types import Image
+from stan_eval.event_scores import Interval
 from stan_eval.measure import events
 from stan_eval.pictures import drawable_name
 from stan_eval.predictions import ClipPrediction
-from stan_eval.spans import Interval
 from stan_train.manifest import Clip
 
 MOST = 20
@@ -25,7 +25,7 @@ THUMB_PX = 240
 
 @dataclass(frozen=True)
 class Failure:
-    """A time in a clip, and what should or should not have been said there."""
+    """A time in a clip, and what should or should not have been predicted there."""
 
     clip: Clip
     span_s: Interval
@@ -111,15 +111,15 @@ def _frames(failure: Failure) -> list[tuple[float, Image]]:
     wanted = list(np.linspace(start_s, end_s, COLUMNS))
     from stan_edge.reports.drawing import scale_to
 
-    shown: list[tuple[float, Image]] = []
+    frames: list[tuple[float, Image]] = []
     source = open_source(str(failure.clip.path), crop=failure.clip.crop)
     try:
-        while len(shown) < len(wanted) and (frame := source.read()) is not None:
-            while len(shown) < len(wanted) and frame.t_capture_s >= wanted[len(shown)] - 0.5 / failure.clip.fps:
-                shown.append((frame.t_capture_s, scale_to(frame.image, THUMB_PX)))
+        while len(frames) < len(wanted) and (frame := source.read()) is not None:
+            while len(frames) < len(wanted) and frame.t_capture_s >= wanted[len(frames)] - 0.5 / failure.clip.fps:
+                frames.append((frame.t_capture_s, scale_to(frame.image, THUMB_PX)))
     finally:
         source.close()
-    return shown
+    return frames
 
 
 def _spoken(label: str) -> str:

@@ -1,4 +1,4 @@
-"""From what bundles said of clips to figures."""
+"""From predictions of bundles on clips to figures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from stan_edge.model.contract import Contract, Method
 from stan_eval.event_scores import ClipEvents, event_figures
 from stan_eval.intervals import Unit
-from stan_eval.paper import Result
 from stan_eval.predictions import ClipPrediction
+from stan_eval.result import Result
 from stan_eval.scores import ClipFrames, ClipVerdicts, classify, frame_figures
 from stan_train.sampling import LEFT_OUT
 
@@ -25,14 +25,14 @@ def measure(
     """
     contract = folds[0][0]
     activities = [name for name in contract.classes if name != contract.background]
-    pairs = [(its, one) for its, done in folds for one in done]
+    pairs = [(fold_contract, one) for fold_contract, done in folds for one in done]
     return Result(
         model=model,
         view=contract.input.view,
-        classification=classify([verdicts(one, its) for its, one in pairs], contract.classes, contract.background),
-        short={m: frame_figures([f for its, one in pairs for f in short(one, its, m)], activities) for m in methods},
-        long={m: frame_figures([f for its, one in pairs for f in long(one, its, m)], activities) for m in methods},
-        copied={m: frame_figures([f for its, one in pairs for f in copied(one, its, m)], activities) for m in methods},
+        classification=classify([verdicts(one, c) for c, one in pairs], contract.classes, contract.background),
+        short={m: frame_figures([f for c, one in pairs for f in short(one, c, m)], activities) for m in methods},
+        long={m: frame_figures([f for c, one in pairs for f in long(one, c, m)], activities) for m in methods},
+        copied={m: frame_figures([f for c, one in pairs for f in copied(one, c, m)], activities) for m in methods},
         events=event_figures([events(one) for _, one in pairs], contract.alarms),
     )
 
@@ -49,8 +49,8 @@ def short(one: ClipPrediction, contract: Contract, method: Method) -> list[ClipF
     clip = one.clip
     if not clip.important or clip.label not in contract.classes:
         return []
-    shown = one.seen.labels(contract.classes, contract.background) == contract.classes.index(clip.label)
-    counted = shown[:, None] & ~one.seen.ignored
+    target = one.seen.labels(contract.classes, contract.background) == contract.classes.index(clip.label)
+    counted = target[:, None] & ~one.seen.ignored
     threshold = contract.methods[method].thresholds[clip.label]
     values, truth = one.importance[method][counted], one.seen.important[counted]
     return [ClipFrames(_unit(one), clip.label, values, truth, threshold)]

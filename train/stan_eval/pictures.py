@@ -10,12 +10,12 @@ import numpy as np
 
 from stan_edge.model.contract import Contract, Method
 from stan_eval.measure import events
-from stan_eval.paper import Result
 from stan_eval.predictions import ClipPrediction
+from stan_eval.result import Result
 from stan_eval.scores import Classification
 from stan_train.manifest import Clip
 
-SHOWN_CLIPS = 12
+MOST_CLIPS = 12
 MARKED, IGNORED, HIT, FALSE = "#2b8a3e", "#adb5bd", "#1c7ed6", "#e03131"
 
 
@@ -53,13 +53,13 @@ def _confusion(found: Classification) -> Any:
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axis.set_yticks(range(len(names)), names)
-    axis.set_xlabel("said")
-    axis.set_ylabel("shown")
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("target")
     axis.set_title(f"{found.windows} windows; share of the row in %")
-    for (shown, said), count in np.ndenumerate(counts):
-        color = "white" if share[shown, said] > 0.55 else "black"
-        text = f"{count}\n{share[shown, said]:.0%}" if count else "0"
-        axis.text(said, shown, text, ha="center", va="center", color=color, fontsize=9)
+    for (target, predicted), count in np.ndenumerate(counts):
+        color = "white" if share[target, predicted] > 0.55 else "black"
+        text = f"{count}\n{share[target, predicted]:.0%}" if count else "0"
+        axis.text(predicted, target, text, ha="center", va="center", color=color, fontsize=9)
     return figure
 
 
@@ -103,11 +103,11 @@ def _timelines(done: Sequence[ClipPrediction], contracts: Sequence[Contract], me
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    shown = worst_first(done, method)[:SHOWN_CLIPS]
+    worst = worst_first(done, method)[:MOST_CLIPS]
     figure, axes = plt.subplots(
-        len(shown), 1, figsize=(11, 0.6 + 1.5 * len(shown)), layout="constrained", squeeze=False
+        len(worst), 1, figsize=(11, 0.6 + 1.5 * len(worst)), layout="constrained", squeeze=False
     )
-    for axis, one in zip(axes[:, 0], shown, strict=True):
+    for axis, one in zip(axes[:, 0], worst, strict=True):
         _timeline(axis, one, contracts[one.fold], method)
     axes[-1, 0].set_xlabel("s")
     keys = {"important": MARKED, "ignored": IGNORED, "event": HIT, "false alarm": FALSE}

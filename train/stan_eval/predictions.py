@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,14 @@ from stan_edge.errors import ConfigError, SourceError
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Contract, Method
 from stan_edge.parity import require_parity
-from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.attribution import gate, importance
-from stan_edge.pipeline.pipeline import Pipeline, WindowOutcome
+from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, Explanation, softmax
 from stan_edge.pipeline.timeline import TimelineFrame
-from stan_edge.pipeline.windows import Sample, Window, hop_ticks
+from stan_edge.pipeline.windows import Window, hop_ticks
 from stan_edge.records import Event
-from stan_edge.sources import Frame
 from stan_eval.event_scores import Alarm
-from stan_eval.replay import ClipWindows, replay
+from stan_eval.replay import ClipWindows, class_to_explain, replay
 from stan_eval.whole_clip import Scored, SpreadOut, background_of, joined
 from stan_train.manifest import Clip
 
@@ -83,103 +81,88 @@ def predict(
     Raises:
         ParityError: the backend does not reproduce the bundle's recorded gradients.
     """
-    first = _PredictedToo(bundle, backend, methods[0])
-    others = [Explainer(bundle, backend, method) for method in methods[1:]]
-    for explainer in (first, *others):
+    explainers = [Explainer(bundle, backend, method) for method in methods]
+    for explainer in explainers:
         require_parity(bundle, backend, explainer)
     done, refused = [], []
     for clip in clips:
         try:
-            done.append(_predict(clip, first, others, bundle.contract, fold, copied=copied))
+            done.append(_predict(clip, explainers, bundle.contract, fold, copied=copied))
         except (SourceError, ConfigError) as error:
             refused.append(Refused(clip, str(error)))
         on_clip()
     return Predictions(tuple(done), tuple(refused))
 
 
-class _PredictedToo(Explainer):
-    """Keeps beside every explanation asked for the one that the runtime would have made, of the predicted class."""
+class _Deployed:
+    """What the runtime, which explains the class that it predicts, concludes from the windows of one clip."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, method: Method) -> None:
-        super().__init__(bundle, backend, method)
-        self._contract = bundle.contract
-        self.deployed: list[Explanation] = []
+    def __init__(self, clip: Clip, explainer: Explainer, contract: Contract, class_index: int) -> None:
+        self._contract, self._explainer, self._class_index = contract, explainer, class_index
+        self._interpreter = Interpreter(clip.name, contract, explainer.method, contract.hop_s)
+        self.outcomes: list[WindowOutcome] = []
 
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
-        explanation = super().__call__(pictures, class_index, window)
-        said = int(explanation.logits.argmax())
+    def __call__(self, window: Window, pictures: NDArray[np.uint8] | None, explanation: Explanation | None) -> None:
+        """Take the next window, as `replay` gives it."""
+        if pictures is not None and explanation is not None and self._is_other_class(explanation):
+            explanation = self._explainer(pictures, PREDICTED, window.number)
+        outcome = self._interpreter.conclude(window, explanation)
+        self.outcomes.append(replace(outcome, explanation=None))  # its maps are large
+
+    def finish(self) -> tuple[tuple[TimelineFrame, ...], tuple[Alarm, ...]]:
+        """The timeline of the whole clip, and the alarms in it."""
+        rest, last = self._interpreter.finish()
+        timeline = (*(frame for outcome in self.outcomes for frame in outcome.final), *rest)
+        return timeline, _alarms(self.outcomes, last)
+
+    def _is_other_class(self, explanation: Explanation) -> bool:
+        """Whether the scores, of the class that was asked for, are not those of the predicted one, and count."""
+        predicted = int(explanation.logits.argmax())
         # the timeline does not read frame scores of windows that say background
-        same = class_index in (PREDICTED, said) or self._contract.classes[said] == self._contract.background
-        if not same and self._contract.methods[self.method].class_specific:
-            self.deployed.append(super().__call__(pictures, PREDICTED, window))
-        else:
-            self.deployed.append(explanation)
-        return explanation
+        same = self._class_index in (PREDICTED, predicted)
+        background = self._contract.classes[predicted] == self._contract.background
+        return not same and not background and self._contract.methods[explanation.method].class_specific
 
 
 def _predict(
-    clip: Clip, first: _PredictedToo, others: Sequence[Explainer], contract: Contract, fold: int, *, copied: bool
+    clip: Clip, explainers: Sequence[Explainer], contract: Contract, fold: int, *, copied: bool
 ) -> ClipPrediction:
-    first.deployed.clear()
     marked = clip.label in contract.classes and bool(clip.important)
     spread = SpreadOut(clip, contract) if marked and copied else None
-    explainers = (first, *others)
-    seen = replay(clip, explainers, contract, on_frame=spread)
+    deployed = _Deployed(clip, explainers[0], contract, class_to_explain(clip, contract))
+    seen = replay(clip, explainers, contract, on_frame=spread, on_window=deployed)
     probabilities = softmax(seen.logits, contract.temperature)
     background = background_of(probabilities, contract)
     scores = {
         method: gate(importance(raw, contract.methods[method]), background) for method, raw in seen.frame_scores.items()
     }
-    steps, timeline, last = _as_deployed(seen, first.deployed, contract, first.method)
+    timeline, alarms = deployed.finish()
     dense = {}
     if marked:
         hop = hop_ticks(contract.input, contract.hop_s)
         for method, own in scores.items():
-            windows = [Scored(step.result, values) for step, values in zip(steps, own, strict=True)]
+            windows = [Scored(one.result, values) for one, values in zip(deployed.outcomes, own, strict=True)]
             dense[method] = joined(windows, clip.label, contract.background, hop, clip.frames)
     return ClipPrediction(
         fold=fold,
         seen=seen,
         probabilities=probabilities,
         importance=scores,
-        alarms=_alarms(steps, last),
-        timeline=tuple(timeline),
+        alarms=alarms,
+        timeline=timeline,
         dense=dense,
         copied=spread.explained(explainers) if spread else {},
     )
 
 
-def _as_deployed(
-    seen: ClipWindows, explanations: Sequence[Explanation], contract: Contract, method: Method
-) -> tuple[list[WindowOutcome], list[TimelineFrame], list[Event]]:
-    """What the runtime concludes from the windows: a step each, the timeline, and the events that end with the clip."""
-    stream = Pipeline(seen.clip.name, contract, method, contract.hop_s, None, live=False)
-    left = iter(explanations)
-    steps = []
-    for number, valid in enumerate(seen.valid):
-        frames = zip(seen.frame_index[number], seen.frame_t_s[number], strict=True)
-        samples = tuple(
-            Sample(tick, Frame(int(index), float(t_s), _NO_PICTURE), NOBODY, 0.0)
-            for tick, (index, t_s) in enumerate(frames)
-        )
-        span_s = float(seen.t_start_s[number]), float(seen.t_end_s[number])
-        window = Window(number, *span_s, samples, None if valid else "gap")
-        steps.append(stream.conclude(window, next(left) if valid else None, 0.0))
-    rest, last = stream.finish()
-    return steps, [frame for step in steps for frame in step.final] + rest, last
-
-
-_NO_PICTURE = np.zeros((1, 1, 3), np.uint8)  # conclusions are drawn from scores alone
-
-
-def _alarms(steps: Sequence[WindowOutcome], last: Sequence[Event]) -> tuple[Alarm, ...]:
+def _alarms(outcomes: Sequence[WindowOutcome], last: Sequence[Event]) -> tuple[Alarm, ...]:
     announced_s: dict[int, float] = {}
     ended: list[Event] = []
-    for step in steps:
-        for event in step.events:
+    for outcome in outcomes:
+        for event in outcome.events:
             if event.phase == "start":
-                announced_s[event.event] = step.result.t_end_s
-        ended += [event for event in step.events if event.phase == "end"]
+                announced_s[event.event] = outcome.result.t_end_s
+        ended += [event for event in outcome.events if event.phase == "end"]
     return tuple(
         Alarm(event.label, event.t_start_s, event.t_end_s, announced_s[event.event], event.peak_probability)
         for event in sorted([*ended, *last], key=lambda event: event.event)

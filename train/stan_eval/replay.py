@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
-from stan_edge.pipeline.pipeline import Pipeline
-from stan_edge.pipeline.predictor import PREDICTED, Explainer
+from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.offline import windows_of
+from stan_edge.pipeline.predictor import PREDICTED, Explainer, Explanation
 from stan_edge.pipeline.windows import Window
 from stan_edge.sources import Frame, open_source
 from stan_train.manifest import Clip, Intervals
 from stan_train.regions import person_tracker
 from stan_train.sampling import LEFT_OUT, window_labels
+
+OnWindow: TypeAlias = Callable[[Window, NDArray[np.uint8] | None, Explanation | None], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,42 +83,42 @@ def replay(
     *,
     hop_s: float | None = None,
     on_frame: Callable[[Frame, Region], None] | None = None,
-    observe: Callable[[NDArray[np.uint8]], None] | None = None,
+    on_window: OnWindow | None = None,
 ) -> ClipWindows:
     """Run a clip through the graphs of one bundle, window by window, as `stan-edge run` would.
 
-    Logits come from the first explainer. Frame scores explain the clip's label where the clip has important
-    frames, else the predicted class.
+    Logits come from the first explainer. Frame scores explain `class_to_explain`.
 
     Args:
         explainers: one for each method wanted, at least one.
         hop_s: distance between windows; the contract's by default.
-        on_frame: is given every frame with the person's region.
-        observe: is given the network's input [P, T, S, S, 3] of each valid window.
+        on_frame: is called with every frame and the person's region in it.
+        on_window: is called with every window, and with the network's input [P, T, S, S, 3] and the first explainer's
+            explanation of each valid one.
 
     Raises:
         SourceError: the video cannot be read.
         ConfigError: its regions cannot be had.
     """
-    explained_class = PREDICTED
-    if clip.label in contract.classes and clip.important_flags().any():
-        explained_class = contract.classes.index(clip.label)
+    class_index = class_to_explain(clip, contract)
     windows: list[Window] = []
     logits: list[NDArray[np.float32]] = []
     scores: dict[Method, list[NDArray[np.float32]]] = {explainer.method: [] for explainer in explainers}
     for window, pictures in inputs(clip, contract, hop_s or contract.hop_s, on_frame):
-        windows.append(window)
+        windows.append(window.without_pictures())
+        first = None
         if pictures is None:
             logits.append(np.full(len(contract.classes), np.nan, np.float32))
             for rows in scores.values():
                 rows.append(np.full(contract.input.frames, np.nan, np.float32))
-            continue
-        explained = [explainer(pictures, explained_class, window.number) for explainer in explainers]
-        logits.append(explained[0].logits)
-        for explainer, explanation in zip(explainers, explained, strict=True):
-            scores[explainer.method].append(explanation.frame_scores)
-        if observe is not None:
-            observe(pictures)
+        else:
+            explained = [explainer(pictures, class_index, window.number) for explainer in explainers]
+            first = explained[0]
+            logits.append(first.logits)
+            for explanation in explained:
+                scores[explanation.method].append(explanation.frame_scores)
+        if on_window is not None:
+            on_window(window, pictures, first)
     index = np.array([[sample.frame.index for sample in window.samples] for window in windows], np.int64)
     within = np.minimum(index, clip.frames - 1)  # a container may announce a frame less than it holds
     return ClipWindows(
@@ -131,6 +135,13 @@ def replay(
     )
 
 
+def class_to_explain(clip: Clip, contract: Contract) -> int:
+    """The clip's label where the clip has important frames, else the predicted class."""
+    if clip.label in contract.classes and clip.important_flags().any():
+        return contract.classes.index(clip.label)
+    return PREDICTED
+
+
 def inputs(
     clip: Clip, contract: Contract, hop_s: float, on_frame: Callable[[Frame, Region], None] | None = None
 ) -> Iterator[tuple[Window, NDArray[np.uint8] | None]]:
@@ -141,15 +152,8 @@ def inputs(
     source = open_source(str(clip.path), crop=clip.crop)
     try:
         with person_tracker(clip, masks=contract.input.region == "mask") as tracker:
-            # which method is no matter: nothing is concluded here
-            stream = Pipeline(clip.name, contract, next(iter(contract.methods)), hop_s, tracker, live=False)
-            while (frame := source.read()) is not None:
-                region, windows = stream.feed(frame)
-                if on_frame is not None:
-                    on_frame(frame, region)
-                for window in windows:
-                    yield window, None if window.reason else stream.network_input(window)[0]
-            for window in stream.finish_windows():
-                yield window, None if window.reason else stream.network_input(window)[0]
+            stream = InputStream(contract.input, hop_s, tracker, live=False)
+            for window, shown in windows_of(source, stream, on_frame):
+                yield window, None if shown is None else shown.pictures
     finally:
         source.close()

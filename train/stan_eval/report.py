@@ -77,9 +77,9 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
         short = _without_common_prefix(table)
         forms = [_grid(form, intervals=intervals) for intervals in (True, False) for form in (short, transposed(short))]
         fitting = (grid for grid in forms if Measurement.get(console, unbounded, grid).maximum <= console.width)
-        shown = next(fitting, forms[-1])
-        left_out |= forms.index(shown) >= 2
-        console.print(shown, highlight=False)
+        fitted = next(fitting, forms[-1])
+        left_out |= forms.index(fitted) >= 2
+        console.print(fitted, highlight=False)
         for note in table.notes:
             if note not in shared:
                 console.print(note, style="dim", markup=False, highlight=False)

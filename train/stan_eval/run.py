@@ -17,13 +17,14 @@ from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import Bundle, methods_of, open_bundle
 from stan_edge.model.contract import Method
 from stan_eval.failures import draw_failures
-from stan_eval.faithfulness import WindowTruth, measure_truth, truth_figures
+from stan_eval.faithfulness.measure import WindowScores, faithfulness_figures, measure_faithfulness
+from stan_eval.faithfulness.table import Figures, faithfulness_sentence, faithfulness_table
 from stan_eval.measure import events, measure
-from stan_eval.paper import Result, data_notes, tables_of
+from stan_eval.paper import data_notes, tables_of
 from stan_eval.pictures import draw_figures
 from stan_eval.predictions import ClipPrediction, Predictions, predict
 from stan_eval.report import print_tables, to_csv, to_json, to_markdown
-from stan_eval.truth_table import Figures, truth_sentence, truth_table
+from stan_eval.result import Result
 from stan_export.seal import seal
 from stan_train.manifest import read_manifest
 from stan_train.progress import counting, progress_bar
@@ -82,8 +83,8 @@ def evaluate(
     found: list[Predictions] = []
     with progress_bar("clips", Console(stderr=True)) as on_clip:
         each = counting(on_clip, sum(map(len, clips)))
-        for number, (bundle, its) in enumerate(zip(bundles, clips, strict=True)):
-            found.append(predict(bundle, its, wanted, engine, each, number))
+        for number, (bundle, fold_clips) in enumerate(zip(bundles, clips, strict=True)):
+            found.append(predict(bundle, fold_clips, wanted, engine, each, number))
     refused = [one for predictions in found for one in predictions.refused]
     done = [one for predictions in found for one in predictions.done]
     for one in refused:
@@ -91,7 +92,7 @@ def evaluate(
     if not done:
         raise ConfigError("No clip could be evaluated; the reasons are above.")
     contracts = [bundle.contract for bundle in bundles]
-    pairs = [(its, predictions.done) for its, predictions in zip(contracts, found, strict=True)]
+    pairs = [(contract, predictions.done) for contract, predictions in zip(contracts, found, strict=True)]
     result = measure(contracts[0].name, pairs, wanted)
     windows = result.classification.windows if result.classification else 0
     notes = (
@@ -101,11 +102,11 @@ def evaluate(
     )
     tables = tables_of([result], notes)
     if faithfulness:
-        truths = _truths(bundles, found, wanted, engine, console)
-        if truths:
-            tables += (truth_table(truths, notes),)
+        figures = _faithfulness(bundles, found, wanted, engine, console)
+        if figures:
+            tables += (faithfulness_table(figures, notes),)
             if into_card:
-                _into_card(bundles[0], truth_sentence(truths, wanted, _names(folds)))
+                _into_card(bundles[0], faithfulness_sentence(figures, wanted, _names(folds)))
         else:
             console.print("faithfulness: no window shows an activity and is recognised; nothing to take away from.")
     print_tables(console, tables)
@@ -127,7 +128,7 @@ def evaluate(
     return result
 
 
-def _truths(
+def _faithfulness(
     bundles: Sequence[Bundle],
     found: Sequence[Predictions],
     methods: Sequence[Method],
@@ -135,11 +136,11 @@ def _truths(
     console: Console,
 ) -> Figures:
     """Each fold's windows against the controls; one network of random weights does for all."""
-    from stan_export.randomised import randomised
+    from stan_eval.faithfulness.random_weights import randomised
     from stan_train.model import VARIANTS, variant
 
     contract = bundles[0].contract
-    truths: list[WindowTruth] = []
+    scores: list[WindowScores] = []
     with TemporaryDirectory() as scratch, progress_bar("faithfulness", Console(stderr=True)) as on_clip:
         each = counting(on_clip, sum(len(predictions.done) for predictions in found))
         control = None
@@ -149,8 +150,8 @@ def _truths(
             console.print(f"faithfulness: {contract.name} is no STAN; no network of random weights beside it.")
         for number, (bundle, predictions) in enumerate(zip(bundles, found, strict=True)):
             clips = [one.clip for one in predictions.done]
-            truths += measure_truth(bundle, clips, methods, engine, control, each, number)
-    return truth_figures(truths)
+            scores += measure_faithfulness(bundle, clips, methods, engine, control, each, number)
+    return faithfulness_figures(scores)
 
 
 def _into_card(bundle: Bundle, sentence: str) -> None:
@@ -165,10 +166,10 @@ def _names(folds: Sequence[Fold]) -> str:
 def _check_alike(bundles: Sequence[Bundle]) -> None:
     first = bundles[0].contract
     for bundle in bundles[1:]:
-        its = bundle.contract
-        if (its.classes, its.background, its.alarms) != (first.classes, first.background, first.alarms):
+        contract = bundle.contract
+        if (contract.classes, contract.background, contract.alarms) != (first.classes, first.background, first.alarms):
             raise ConfigError(
-                f"{bundle.folder} has the classes {', '.join(its.classes)}, {bundles[0].folder} has "
+                f"{bundle.folder} has the classes {', '.join(contract.classes)}, {bundles[0].folder} has "
                 f"{', '.join(first.classes)}; folds must be trained for the same classes and alarms."
             )
 

@@ -16,7 +16,7 @@ _BINS = 2000
 
 @dataclass(frozen=True, eq=False)
 class ClipVerdicts:
-    """What a model says of the windows of one clip of which it is known what they show."""
+    """Predictions for those windows of a clip whose label is known."""
 
     unit: Unit
     labels: NDArray[np.int64]  # [N], indexing the classes
@@ -59,7 +59,7 @@ class Classification:
     macro_recall: Figure | None
     average_precision: dict[str, Figure]
     curves: dict[str, Curve]
-    confusion: NDArray[np.int64]  # [C, C]: shown, said
+    confusion: NDArray[np.int64]  # [C, C]: target, predicted
     windows: int
     groups: int
 
@@ -100,9 +100,9 @@ def classify(clips: Sequence[ClipVerdicts], classes: Sequence[str], background: 
     for matrix, clip in zip(matrices, clips, strict=True):
         np.add.at(matrix, (clip.labels, clip.probabilities.argmax(1)), 1)
     confusion = draws.sums(units, matrices)  # [1 + B, C, C]
-    hits, shown, said = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
-    f1 = np.where(shown > 0, divide(2 * hits, shown + said), np.nan)
-    counts = shown[0].astype(int)
+    hits, target, predicted = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
+    f1 = np.where(target > 0, divide(2 * hits, target + predicted), np.nan)
+    counts = target[0].astype(int)
     activities = [k for k, name in enumerate(classes) if name != background and counts[k]]
     groups_of = {k: len({c.unit for c in clips if (c.labels == k).any()}) for k in range(len(classes))}
     groups, windows = len(set(units)), int(counts.sum())
@@ -120,8 +120,8 @@ def classify(clips: Sequence[ClipVerdicts], classes: Sequence[str], background: 
         activities=tuple(classes[k] for k in activities),
         f1=_known({classes[k]: draws.figure(f1[:, k], int(counts[k]), groups_of[k]) for k in activities}),
         overall=draws.figure(_mean(f1[:, activities]), windows, fewest),
-        accuracy=draws.figure(divide(hits.sum(1), shown.sum(1)), windows, groups),
-        macro_recall=draws.figure(_mean(divide(hits, shown)[:, counts > 0]), windows, fewest),
+        accuracy=draws.figure(divide(hits.sum(1), target.sum(1)), windows, groups),
+        macro_recall=draws.figure(_mean(divide(hits, target)[:, counts > 0]), windows, fewest),
         average_precision=_known(precisions),
         curves=curves,
         confusion=confusion[0].round().astype(np.int64),
@@ -198,7 +198,7 @@ def _frame_spreads(draws: Draws, clips: Sequence[ClipFrames], truth: NDArray[np.
     total = np.array([flag.sum() + clip.important.sum() for flag, clip in zip(flags, clips, strict=True)], np.float64)
     by_video = divide(2 * hits, total)
     judged = np.isfinite(by_video)
-    shown = [unit for unit, known in zip(units, judged, strict=True) if known]
+    judged_units = [unit for unit, known in zip(units, judged, strict=True) if known]
     pointed = [(c.unit, c.important[c.importance == c.importance.max()].mean()) for c in clips if c.important.any()]
     pointing_units, hit = [unit for unit, _ in pointed], np.array([share for _, share in pointed])
     items = [clip.unit for clip in clips for _ in clip.important]
@@ -206,7 +206,7 @@ def _frame_spreads(draws: Draws, clips: Sequence[ClipFrames], truth: NDArray[np.
         [
             divide(2 * draws.sums(units, hits), draws.sums(units, total)),
             average_precisions(draws, items, np.concatenate([clip.importance for clip in clips]), truth),
-            divide(draws.sums(shown, by_video[judged]), draws.sums(shown, np.ones(len(shown)))),
+            divide(draws.sums(judged_units, by_video[judged]), draws.sums(judged_units, np.ones(len(judged_units)))),
             divide(draws.sums(pointing_units, hit), draws.sums(pointing_units, np.ones(len(hit)))),
         ]
     )

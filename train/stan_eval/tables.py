@@ -1,47 +1,45 @@
 """The paper's whole grid in one unattended run: models x views x methods, on short and on long sequences.
 
-Clips are drawn, so that the labels are exact. Clips, features, networks and finished rows are kept in the run folder
-and not made again.
+Clips are synthetic, so that the labels are exact. Clips, features, networks and finished rows are kept in the run
+folder and not made again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import open_backend
 from stan_edge.errors import ConfigError
-from stan_edge.files import replacing
 from stan_edge.model.bundle import methods_of, open_bundle
 from stan_edge.model.contract import InputSpec, View
-from stan_eval.baseline_results import BaselineData, BaselineView, ClipFeatures, baseline_result, clip_features
+from stan_eval.baseline_features import BaselineView, ClipFeatures, clip_features
+from stan_eval.baseline_results import BaselineData, baseline_result
+from stan_eval.calibration.calibrate import calibrate
 from stan_eval.measure import measure
-from stan_eval.paper import Result, data_notes, tables_of
+from stan_eval.paper import data_notes, tables_of
 from stan_eval.predictions import predict
-from stan_eval.recalibrate import recalibrate
 from stan_eval.report import Table, print_tables, to_csv, to_json, to_markdown
+from stan_eval.result import Result
+from stan_eval.steps import Steps
 from stan_export.export import export
 from stan_export.seal import seal
 from stan_train.augment import AugmentConfig
-from stan_train.baselines import Kind
-from stan_train.fit import FitConfig
+from stan_train.baselines.network import Kind
+from stan_train.baselines.resnet import load_resnet50
 from stan_train.manifest import Clip, read_manifest, write_manifest
+from stan_train.options import DataOptions, FitConfig, MachineOptions, ModelOptions
 from stan_train.progress import counting, progress_bar
-from stan_train.resnet import load_resnet50
-from stan_train.splits import DataOptions
-from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
-from stan_train.train import MachineOptions, ModelOptions, train
+from stan_train.synthetic.dataset import SynthOptions, synthesise
+from stan_train.train import train
 
 KINDS: tuple[Kind, ...] = ("fcl", "cnn", "lstm")
 BASELINE_VIEWS: tuple[BaselineView, ...] = ("global", "local", "global+local")
@@ -51,12 +49,10 @@ LONG_S, LONG_FPS = 394 / 30, 30.0
 HOP_S = 0.4
 FEATURE_PX = 112
 _COSTS_S = 0.009, 0.03, 0.45, 0.2, 0.5
-"""A frame drawn; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
-
-T = TypeVar("T")
+"""A frame rendered; its features; a training clip of a CNN row; a window trained on; a window explained every way."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GridOptions:
     """How large the grid's data are; clips show the activities in turn."""
 
@@ -83,8 +79,8 @@ def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
     console = Console()
     _claim(out, options)
     _estimate(console, options)
-    steps = _Steps(out / "rows.pickle", console)
-    parts = steps.prepare("drawing clips", lambda: _draw(out / "clips", options, console))
+    steps = Steps(out / "rows.pickle", console)
+    parts = steps.prepare("rendering clips", lambda: _render(out / "clips", options, console))
     data = steps.prepare("features of ResNet-50", lambda: _features(parts, out / "features", options, console))
     backend = open_backend()
     for view in STAN_VIEWS:
@@ -101,7 +97,7 @@ def tables(out: Path, options: GridOptions, command: str) -> tuple[Result, ...]:
 
 
 def _write(
-    out: Path, steps: _Steps, parts: dict[str, tuple[Clip, ...]], options: GridOptions, command: str
+    out: Path, steps: Steps, parts: dict[str, tuple[Clip, ...]], options: GridOptions, command: str
 ) -> tuple[Table, ...]:
     """Write the tables of what is done so far, so that a killed run has shown something."""
     results, total = steps.results, len(STAN_VIEWS) + len(KINDS) * len(BASELINE_VIEWS)
@@ -127,52 +123,13 @@ def _write(
 
 def _estimate(console: Console, options: GridOptions) -> None:
     """Say how long all of it may take; seconds on two cores that do nothing else, measured once."""
-    drawn_frame_s, feature_s, cnn_s, trained_s, explained_s = _COSTS_S
+    rendered_frame_s, feature_s, cnn_s, trained_s, explained_s = _COSTS_S
     short, long = 60 * options.short_clips, round(LONG_S * LONG_FPS) * options.long_clips
     frames = 60 * options.train_clips + short + long
     windows = 11 * (options.short_clips + options.calibration_clips) + 29 * options.long_clips
     stan_s = options.epochs * options.epoch_windows * trained_s + windows * explained_s
-    total_s = frames * (drawn_frame_s + feature_s) + 3 * options.train_clips * cnn_s + 3 * stan_s
+    total_s = frames * (rendered_frame_s + feature_s) + 3 * options.train_clips * cnn_s + 3 * stan_s
     console.print(f"This takes about {total_s / 60:.0f} minutes on two cores; a killed run goes on.")
-
-
-class _Steps:
-    """What has been done, with its time; lasts beyond a kill."""
-
-    def __init__(self, path: Path, console: Console) -> None:
-        self._path, self._console = path, console
-        self._seconds: dict[str, float] = {}
-        self._rows: dict[str, Result] = {}
-        if path.is_file():
-            self._seconds, self._rows = pickle.loads(path.read_bytes())
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        return tuple(self._rows.values())
-
-    @property
-    def minutes(self) -> float:
-        return sum(self._seconds.values()) / 60
-
-    def row(self, name: str, make: Callable[[], Result]) -> None:
-        """Make a row of the tables, unless it is there already."""
-        if name not in self._rows:
-            started_s = time.monotonic()
-            self._rows[name] = make()
-            self._took(name, time.monotonic() - started_s)
-
-    def prepare(self, name: str, make: Callable[[], T]) -> T:
-        """Do a step that keeps its own files."""
-        started_s = time.monotonic()
-        made = make()
-        self._took(name, self._seconds.get(name, 0.0) + time.monotonic() - started_s)
-        return made
-
-    def _took(self, name: str, seconds: float) -> None:
-        self._seconds[name] = seconds
-        with replacing(self._path) as part:
-            part.write_bytes(pickle.dumps((self._seconds, self._rows)))
-        self._console.print(f"{name}: {seconds:.0f} s; {self.minutes:.1f} minutes in all")
 
 
 def _claim(out: Path, options: GridOptions) -> None:
@@ -184,12 +141,18 @@ def _claim(out: Path, options: GridOptions) -> None:
     note.write_text(wanted, encoding="utf-8")
 
 
-def _draw(folder: Path, options: GridOptions, console: Console) -> dict[str, tuple[Clip, ...]]:
+def _render(folder: Path, options: GridOptions, console: Console) -> dict[str, tuple[Clip, ...]]:
     """Manifests `train`, `short`, `long` and `calibration`; the last are some of `train`, by whole turns of classes."""
     wanted = {
-        "train": SynthOptions(options.train_clips, options.seed),
-        "short": SynthOptions(options.short_clips, options.seed + 1),
-        "long": SynthOptions(options.long_clips, options.seed + 2, LONG_S, LONG_FPS, activities=ACTIVITIES[1:]),
+        "train": SynthOptions(clips=options.train_clips, seed=options.seed),
+        "short": SynthOptions(clips=options.short_clips, seed=options.seed + 1),
+        "long": SynthOptions(
+            clips=options.long_clips,
+            seed=options.seed + 2,
+            duration_s=LONG_S,
+            fps=LONG_FPS,
+            activities=ACTIVITIES[1:],
+        ),
     }
     parts = {}
     for name, what in wanted.items():
@@ -215,7 +178,14 @@ def _features(parts: dict[str, tuple[Clip, ...]], folder: Path, options: GridOpt
     spec = InputSpec(
         frames=20, window_s=2.0, size_px=FEATURE_PX, view="global", framing="letterbox", region="box", mean=0.0, std=1.0
     )
-    return BaselineData(found["train"], found["short"], found["long"], ACTIVITIES, spec, HOP_S)
+    return BaselineData(
+        train=found["train"],
+        short=found["short"],
+        long=found["long"],
+        classes=ACTIVITIES,
+        spec=spec,
+        hop_s=HOP_S,
+    )
 
 
 def _stan(
@@ -225,8 +195,16 @@ def _stan(
     if not (home / "checkpoint.safetensors").is_file():
         train(
             home,
-            DataOptions((clips / "train" / "manifest.csv",), (), (), "none", 1, 0.15, 0),
-            ModelOptions("stan-t", options.init, 112, 2.0, view, "box", 0.3),
+            DataOptions(data=(clips / "train" / "manifest.csv",), val_share=0.15, draw=0),
+            ModelOptions(
+                model="stan-t",
+                init=options.init,
+                size_px=112,
+                window_s=2.0,
+                view=view,
+                region="box",
+                background_share=0.3,
+            ),
             FitConfig(
                 epochs=options.epochs,
                 epoch_windows=options.epoch_windows,
@@ -235,7 +213,7 @@ def _stan(
                 seed=options.seed,
             ),
             AugmentConfig(flip=("background", "falling")),
-            MachineOptions(options.workers, 1, 1, "auto", home.parent / "cache"),
+            MachineOptions(workers=options.workers, cache=home.parent / "cache"),
         )
     bundle = home / "bundle"
     if not bundle.is_dir():
@@ -248,7 +226,7 @@ def _stan(
         opened = open_bundle(bundle)
     methods = methods_of(opened)
     if opened.contract.calibration is None:
-        recalibrate(bundle, clips / "calibration.csv", bundle, methods, 60.0, backend)
+        calibrate(bundle, clips / "calibration.csv", bundle, methods, 60.0, backend)
         opened = open_bundle(bundle)
     found = {}
     for name in ("short", "long"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.attribution import gate, importance
-from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import Explainer, softmax
 from stan_edge.pipeline.timeline import Timeline
 from stan_edge.pipeline.windows import Sample, Window
@@ -78,8 +78,7 @@ class SpreadOut:
         # a container may announce a few frames more than it holds
         samples += [replace(samples[-1], tick=tick) for tick in range(len(samples), len(self._wanted))]
         window = Window(0, samples[0].frame.t_capture_s, samples[-1].frame.t_capture_s, tuple(samples), None)
-        stream = Pipeline(clip.name, contract, explainers[0].method, contract.hop_s, None, live=False)
-        pictures, _ = stream.network_input(window)
+        pictures = InputStream(contract.input, contract.hop_s, None, live=False).network_input(window).pictures
         index = np.array([sample.frame.index for sample in samples])
         found = {}
         for explainer in explainers:

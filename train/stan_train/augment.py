@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stan_edge.model.contract import InputSpec
 from stan_edge.pipeline.views import apply_view, cut_square, passes, place_square
 from stan_edge.types import Square
+from stan_train.framing import RawWindow, mask_in_view
 
 MARGIN = 1.15
 """A window is cut this much larger than the network's input first, so that turning it shows no black corners."""
@@ -24,17 +25,7 @@ LEAST_BODY_IN_VIEW = 0.8
 """Share of the person's boxes that a narrower picture must keep where the activity shows."""
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A window of T frames before it is framed: pictures `[T, h, w, 3]`, boxes `[T, 4]` in their pixels (NaN: nobody
-    known), masks `[T, h, w]` of the body or None."""
-
-    pictures: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    masks: NDArray[np.bool_] | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
     """Shares of windows that are changed; colour, scale and rotation change in all of them."""
 
@@ -53,7 +44,7 @@ class AugmentConfig:
 
 
 def augment_window(
-    shown: Shown,
+    window: RawWindow,
     spec: InputSpec,
     config: AugmentConfig,
     rng: np.random.Generator,
@@ -72,107 +63,81 @@ def augment_window(
     Returns:
         `[P, T, size, size, 3]`: the passes of the view.
     """
-    if shown.masks is not None and rng.random() < config.replaced_background:
-        shown = _elsewhere(shown, room())
+    if window.masks is not None and rng.random() < config.replaced_background:
+        window = _elsewhere(window, room())
     if rng.random() < config.narrower * (1 if important.any() else 2):
-        shown = _narrower(shown, important, rng)
+        window = _narrower(window, important, rng)
     if flip and rng.random() < 0.5:
-        shown = _mirrored(shown)
-    shown = _as_tracked(shown, config, rng)
-    height, width = shown.pictures.shape[1:3]
-    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in shown.boxes]
+        window = _mirrored(window)
+    window = _as_tracked(window, config, rng)
+    height, width = window.pictures.shape[1:3]
+    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in window.boxes]
     square = place_square(spec.framing, width, height, known)
     stored = round(MARGIN * spec.size_px)
     matrix = _affine(stored, spec.size_px, rng)
-    in_view = _transform(_to_view(shown.boxes, square, stored), matrix)
+    in_view = _transform(_to_view(window.boxes, square, stored), matrix)
     paint = _painter(spec.size_px, config, rng)
     views = passes(spec.view)
-    out = np.empty((len(views), len(shown.pictures), spec.size_px, spec.size_px, 3), np.uint8)
-    for t, picture in enumerate(shown.pictures):
+    out = np.empty((len(views), len(window.pictures), spec.size_px, spec.size_px, 3), np.uint8)
+    for t, picture in enumerate(window.pictures):
         cut = cut_square(picture, square, stored)
         turned = paint(cv2.warpAffine(cut, matrix, (spec.size_px, spec.size_px), flags=cv2.INTER_LINEAR))
-        mask = _mask_in_view(shown, t, square, stored, matrix, spec)
+        mask = mask_in_view(window, t, square, stored, matrix, spec)
         box = None if np.isnan(in_view[t]).any() else tuple(in_view[t].tolist())
         for p, view in enumerate(views):
             out[p, t] = apply_view(turned, box, view, mask)
     return out
 
 
-def plain_window(shown: Shown, spec: InputSpec) -> NDArray[np.uint8]:
-    """The window as the runtime would show it to the network `[P, T, size, size, 3]`: nothing random."""
-    height, width = shown.pictures.shape[1:3]
-    known = [None if np.isnan(box).any() else tuple(box.tolist()) for box in shown.boxes]
-    square = place_square(spec.framing, width, height, known)
-    identity = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    views = passes(spec.view)
-    out = np.empty((len(views), len(shown.pictures), spec.size_px, spec.size_px, 3), np.uint8)
-    for t, (picture, box) in enumerate(zip(shown.pictures, known, strict=True)):
-        cut = cut_square(picture, square, spec.size_px)
-        mask = _mask_in_view(shown, t, square, spec.size_px, identity, spec)
-        for p, view in enumerate(views):
-            out[p, t] = apply_view(cut, None if box is None else square.to_view(box, spec.size_px), view, mask)
-    return out
-
-
-def _mask_in_view(
-    shown: Shown, t: int, square: Square, stored: int, matrix: NDArray[np.float64], spec: InputSpec
-) -> NDArray[np.bool_] | None:
-    if spec.region != "mask" or shown.masks is None or not shown.masks[t].any():
-        return None
-    gray = np.repeat(shown.masks[t].astype(np.uint8)[..., None] * 255, 3, axis=2)
-    turned = cv2.warpAffine(cut_square(gray, square, stored), matrix, (spec.size_px, spec.size_px))
-    return np.asarray(turned[..., 0] > 127)
-
-
-def _elsewhere(shown: Shown, room: NDArray[np.uint8]) -> Shown:
+def _elsewhere(window: RawWindow, room: NDArray[np.uint8]) -> RawWindow:
     """The person cut out and put in front of another room, which stands still."""
-    masks = shown.masks
+    masks = window.masks
     if masks is None or not masks.any(axis=(1, 2)).all():
-        return shown
-    height, width = shown.pictures.shape[1:3]
+        return window
+    height, width = window.pictures.shape[1:3]
     backdrop = cv2.resize(room, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    pictures = np.empty_like(shown.pictures)
-    for t, (picture, mask) in enumerate(zip(shown.pictures, masks, strict=True)):
+    pictures = np.empty_like(window.pictures)
+    for t, (picture, mask) in enumerate(zip(window.pictures, masks, strict=True)):
         # masks of a pose model are a little tight and jagged: grow, then feather
         share = cv2.dilate(mask.astype(np.float32), np.ones((3, 3), np.uint8))
         share = cv2.GaussianBlur(share, (5, 5), 0)[..., None]
         pictures[t] = (share * picture + (1 - share) * backdrop).astype(np.uint8)
-    return replace(shown, pictures=pictures)
+    return replace(window, pictures=pictures)
 
 
-def _narrower(shown: Shown, important: NDArray[np.bool_], rng: np.random.Generator) -> Shown:
+def _narrower(window: RawWindow, important: NDArray[np.bool_], rng: np.random.Generator) -> RawWindow:
     """Part of the picture, as if the camera saw no more. People may walk in and out of it or be cut off, but where
     an activity shows most of the body stays in view."""
-    height, width = shown.pictures.shape[1:3]
+    height, width = window.pictures.shape[1:3]
     for _ in range(8):
         share = rng.uniform(0.45, 0.95)
         w, h = round(share * width), round(min(1.0, share * rng.uniform(0.85, 1.2)) * height)
         x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
-        area = np.prod(np.maximum(shown.boxes[:, 2:] - shown.boxes[:, :2], 0), axis=1)
-        clipped = np.clip(shown.boxes - [x, y, x, y], 0, [w, h, w, h]).astype(np.float32)
+        area = np.prod(np.maximum(window.boxes[:, 2:] - window.boxes[:, :2], 0), axis=1)
+        clipped = np.clip(window.boxes - [x, y, x, y], 0, [w, h, w, h]).astype(np.float32)
         left = np.prod(np.maximum(clipped[:, 2:] - clipped[:, :2], 0), axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             seen = np.nan_to_num(left / area, nan=0.0)
         if important.any() and seen[important].min() < LEAST_BODY_IN_VIEW:
             continue
         boxes = np.where((seen > 0.15)[:, None], clipped, np.float32(np.nan))
-        masks = None if shown.masks is None else shown.masks[:, y : y + h, x : x + w]
-        return Shown(shown.pictures[:, y : y + h, x : x + w], boxes, masks)
-    return shown
+        masks = None if window.masks is None else window.masks[:, y : y + h, x : x + w]
+        return RawWindow(window.pictures[:, y : y + h, x : x + w], boxes, masks)
+    return window
 
 
-def _mirrored(shown: Shown) -> Shown:
-    width = shown.pictures.shape[2]
-    boxes = shown.boxes.copy()
-    boxes[:, [0, 2]] = width - shown.boxes[:, [2, 0]]
-    masks = None if shown.masks is None else shown.masks[:, :, ::-1]
-    return Shown(np.ascontiguousarray(shown.pictures[:, :, ::-1]), boxes, masks)
+def _mirrored(window: RawWindow) -> RawWindow:
+    width = window.pictures.shape[2]
+    boxes = window.boxes.copy()
+    boxes[:, [0, 2]] = width - window.boxes[:, [2, 0]]
+    masks = None if window.masks is None else window.masks[:, :, ::-1]
+    return RawWindow(np.ascontiguousarray(window.pictures[:, :, ::-1]), boxes, masks)
 
 
-def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -> Shown:
+def _as_tracked(window: RawWindow, config: AugmentConfig, rng: np.random.Generator) -> RawWindow:
     """Boxes and masks as a tracker that errs might give them: it holds both, and knows no mask of a wrong box."""
-    height, width = shown.pictures.shape[1:3]
-    boxes = shown.boxes.copy()
+    height, width = window.pictures.shape[1:3]
+    boxes = window.boxes.copy()
     frames = len(boxes)
     mask_of = np.arange(frames)  # the frame whose mask each frame has; NO_MASK: none
     side = np.nanmax(boxes[:, 2:] - boxes[:, :2]) if not np.isnan(boxes).all() else 0.0
@@ -183,7 +148,7 @@ def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -
         boxes[last + 1 :], mask_of[last + 1 :] = boxes[last], last
     if not known[0] and rng.random() < config.region_lost:  # furniture passes for a person as long as nobody is there
         until = int(np.flatnonzero(known)[0]) if known.any() else int(rng.integers(1, frames + 1))
-        boxes[:until], mask_of[:until] = _somewhere(width, height, rng), NO_MASK
+        boxes[:until], mask_of[:until] = _random_box(width, height, rng), NO_MASK
     if rng.random() < config.region_lost:
         cut = int(rng.integers(1, frames))
         match rng.integers(5):
@@ -196,12 +161,12 @@ def _as_tracked(shown: Shown, config: AugmentConfig, rng: np.random.Generator) -
             case 3:
                 boxes[:cut], mask_of[:cut] = np.nan, NO_MASK
             case _:
-                boxes[:cut], mask_of[:cut] = _somewhere(width, height, rng), NO_MASK
-    masks = None if shown.masks is None else shown.masks[mask_of] & (mask_of != NO_MASK)[:, None, None]
-    return Shown(shown.pictures, boxes.astype(np.float32), masks)
+                boxes[:cut], mask_of[:cut] = _random_box(width, height, rng), NO_MASK
+    masks = None if window.masks is None else window.masks[mask_of] & (mask_of != NO_MASK)[:, None, None]
+    return RawWindow(window.pictures, boxes.astype(np.float32), masks)
 
 
-def _somewhere(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _random_box(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
     w, h = rng.uniform(0.12, 0.5) * width, rng.uniform(0.15, 0.7) * height
     x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
     return np.array([x, y, x + w, y + h], np.float32)

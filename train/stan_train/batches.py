@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stan_edge.model.contract import InputSpec
-from stan_train.augment import AugmentConfig, Shown, augment_window, plain_window
+from stan_train.augment import AugmentConfig, augment_window
 from stan_train.cache import CachedClip
+from stan_train.framing import plain_window, raw_window
 from stan_train.manifest import BACKGROUND
 from stan_train.sampling import LEFT_OUT, Windows, segment_index, window_index, window_labels
 
@@ -71,7 +72,7 @@ class MicroBatches(Dataset[tuple[Tensor, Tensor]]):
         segment = spec.frames // frames
         index = index[np.arange(frames) * segment + rng.integers(0, segment, frames)]  # one frame of each segment
         return augment_window(
-            shown(cached, index, masks=spec.region == "mask" or cached.clip.region == "pose"),
+            raw_window(cached, index, masks=spec.region == "mask" or cached.clip.region == "pose"),
             spec,
             self._augment,
             rng,
@@ -97,16 +98,6 @@ class MicroBatches(Dataset[tuple[Tensor, Tensor]]):
     def _room(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         cached = self._data.clips[rng.integers(len(self._data.clips))]
         return cached.frames[rng.integers(len(cached.frames))]
-
-
-def shown(cached: CachedClip, index: NDArray[np.int64], *, masks: bool) -> Shown:
-    """Kept frames of a clip, read from disk."""
-    pictures = cached.frames[index]
-    bodies = [cached.mask(int(k)) for k in index] if masks and cached.masks is not None else []
-    empty = np.zeros(pictures.shape[1:3], bool)
-    return Shown(
-        pictures, cached.boxes[index], np.stack([empty if m is None else m for m in bodies]) if bodies else None
-    )
 
 
 def micro_batches(dataset: MicroBatches, numbers: Sequence[Number], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -142,4 +133,4 @@ def validation_windows(
         else window_index(cached, float(windows.start_s[number]), spec)
     )
     index = index[np.arange(frames) * spec.frames // frames + spec.frames // frames // 2]
-    return plain_window(shown(cached, index, masks=spec.region == "mask"), spec)
+    return plain_window(raw_window(cached, index, masks=spec.region == "mask"), spec)

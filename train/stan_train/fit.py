@@ -21,68 +21,14 @@ from stan_edge.errors import ConfigError
 from stan_edge.model.contract import InputSpec
 from stan_train.augment import AugmentConfig
 from stan_train.batches import MicroBatches, Number, TrainingSet, micro_batches
-from stan_train.curves import draw_curves
 from stan_train.model import Stan
+from stan_train.optimizer import learning_rate_factor, optimizer_for
+from stan_train.options import FitConfig
 from stan_train.progress import progress_bar
-from stan_train.run_state import Run, log
+from stan_train.run_state import Run, draw_curves, log
 from stan_train.validation import evaluate_windows, mean_recall, reduced, view_logits
 
 BATCHNORM_MOMENTUM = 0.1
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to train; lr is for the batch given here."""
-
-    epochs: int = 25
-    epoch_windows: int = 2000
-    """Windows in an epoch of whole windows; one of short clips holds as many frames."""
-    batch: int = 64
-    """Windows between two steps of the optimiser."""
-    micro_batch: int = 16
-    """Windows in one pass; batch norm sees this many, whatever the number of processes."""
-    lr: float = 5e-4
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    """Share of the epochs over which the learning rate rises."""
-    short_epochs: int = 0
-    """First epochs on `short_frames` of each window. The network has no position table and takes any length; most
-    of what there is to learn is in single pictures, which cost a fifth: from scratch, 10,000 whole windows had
-    taught it falls but not one gesture."""
-    short_frames: int = 4
-    patience: int = 8
-    """Epochs of whole windows without a better validation loss after which training stops."""
-    label_smoothing: float = 0.05
-    clip_norm: float = 5.0
-    whole_clips: bool = False
-    """Sample each clip whole in equal segments (the paper), instead of windows of a fixed time."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.short_epochs <= self.epochs:
-            raise ConfigError(f"short_epochs {self.short_epochs} must lie between 0 and epochs {self.epochs}.")
-        if self.batch % self.micro_batch:
-            raise ConfigError(f"--batch {self.batch} must be a multiple of --micro-batch {self.micro_batch}.")
-        if not 0 < self.lr < math.inf:
-            raise ConfigError(f"--lr {self.lr:g} must be above 0; try 5e-4.")
-
-    @property
-    def micros(self) -> int:
-        """Micro-batches between two steps, over all processes."""
-        return self.batch // self.micro_batch
-
-    def micros_each(self, processes: int) -> int:
-        """Micro-batches of one process between two steps.
-
-        Raises:
-            ConfigError: the processes cannot share a batch evenly.
-        """
-        if self.micros % processes:
-            raise ConfigError(
-                f"{self.micros} micro-batches cannot be shared by {processes} processes; "
-                "choose --batch and --micro-batch so that they can."
-            )
-        return self.micros // processes
 
 
 @dataclass(frozen=True)
@@ -115,7 +61,7 @@ def fit(
         ConfigError: the processes cannot share a batch evenly, or training diverged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), lr=config.lr)
+    optimizer = optimizer_for(model, config)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     # after setup, which moves the parameters: the optimiser's state goes where they are
     run = Run.resumed(folder, model, optimizer, asdict(config) | asdict(augment))
@@ -201,13 +147,13 @@ def _train_epoch(
     waited_s, lr = 0.0, 0.0
     with progress_bar(f"epoch {epoch + 1}/{config.epochs}, {stage.frames} frames", console) as on_step:
         for step in range(stage.steps):
-            lr = config.lr * _schedule((epoch + (step + 0.5) / stage.steps) / config.epochs, config)
+            lr = config.lr * learning_rate_factor((epoch + (step + 0.5) / stage.steps) / config.epochs, config)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             for turn in range(own):
-                asked_s = time.monotonic()
+                wait_started_s = time.monotonic()
                 pictures, labels = next(batches)
-                waited_s += time.monotonic() - asked_s
+                waited_s += time.monotonic() - wait_started_s
                 # drop path differs between micro-batches, not between numbers of processes
                 micro = (step * own + turn) * fabric.world_size + fabric.global_rank
                 torch.manual_seed(int(np.random.SeedSequence((config.seed, epoch, micro)).generate_state(1)[0]))
@@ -240,17 +186,3 @@ def _share_statistics(fabric: Fabric, model: nn.Module) -> None:
     if fabric.world_size > 1:
         for buffer in model.buffers():
             buffer.copy_(fabric.broadcast(buffer))
-
-
-def _schedule(progress: float, config: FitConfig) -> float:
-    """Learning rate factor at a share of all epochs: linear warm-up, then half a cosine."""
-    if progress < config.warmup:
-        return progress / config.warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """No decay on norms and biases."""
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

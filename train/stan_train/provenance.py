@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_train.manifest import UNKNOWN, Clip
-from stan_train.synth import DATASET as DRAWN
+from stan_train.synthetic.dataset import DATASET as SYNTHETIC
 from stan_train.validation import mean_recall
 
 
@@ -29,10 +29,10 @@ def description_of(clips: Sequence[Clip]) -> str:
 
 def limits_of(clips: Sequence[Clip]) -> str:
     """What the clips cannot have taught."""
-    drawn = sorted({clip.label for clip in clips} - {clip.label for clip in clips if clip.dataset != DRAWN})
-    filmed = {(clip.dataset, clip.subject) for clip in clips if clip.dataset != DRAWN}
+    synthetic = sorted({clip.label for clip in clips} - {clip.label for clip in clips if clip.dataset != SYNTHETIC})
+    filmed = {(clip.dataset, clip.subject) for clip in clips if clip.dataset != SYNTHETIC}
     known = {(dataset, subject) for dataset, subject in filmed if subject not in ("", UNKNOWN)}
     people = f"{len(known)}" if known == filmed else f"{len(known)} and some whom nobody named"
-    if not drawn:
+    if not synthetic:
         return f"filmed people: {people}; others move and look otherwise"
-    return f"{', '.join(drawn)}: learnt from drawn people only, never from a person; filmed people: {people}"
+    return f"{', '.join(synthetic)}: learnt from synthetic people only, never from a person; filmed people: {people}"

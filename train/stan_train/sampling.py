@@ -124,7 +124,7 @@ def sampling_weights(
     windows: Windows, clips: Sequence[CachedClip], background: int, share: float
 ) -> NDArray[np.float64]:
     """Probability `[W]` of drawing each window: background has `share`, the other classes the rest evenly; within a
-    class every data set alike, so that 20 real clips are not lost among 1,000 drawn ones; within a data set every
+    class every data set alike, so that 20 real clips are not lost among 1,000 synthetic ones; within a data set every
     clip alike, however long."""
     datasets = np.array([clips[c].clip.dataset for c in windows.clip])
     others = [label for label in np.unique(windows.label) if label != background]

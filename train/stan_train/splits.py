@@ -11,39 +11,13 @@ from rich.console import Console
 from stan_edge.errors import CheckpointError, ConfigError
 from stan_train.folds import Fold, grouped_k_fold, leave_one_subject_out, ntu_cross_subject, split_validation
 from stan_train.manifest import Clip, read_manifest, write_manifest
+from stan_train.options import DataOptions
 from stan_train.progress import progress_bar
-from stan_train.synth import SynthOptions, synthesise
 from stan_train.synthetic import ACTIVITIES
+from stan_train.synthetic.dataset import SynthOptions, synthesise
 
 VAL_SEED_OFFSET = 1_000_003
-"""Drawn validation clips come from other seeds than training clips: other people, rooms and cameras."""
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Which clips are for what."""
-
-    data: tuple[Path, ...]
-    """Manifests that are split into training, validation and (with folds) test."""
-    also: tuple[Path, ...]
-    """Manifests that are only trained on."""
-    val: tuple[Path, ...]
-    """Manifests to validate on, instead of a part of the training groups."""
-    folds: str
-    """`none`, `subjects`, `ntu`, or a number of grouped folds."""
-    fold: int
-    """The fold to train, from 1."""
-    val_share: float
-    draw: int
-    """Clips to draw when no manifest is given."""
-
-    def __post_init__(self) -> None:
-        if (self.val or self.folds != "none") and not (self.data or self.also):
-            raise ConfigError(
-                f"{'--val' if self.val else '--folds'} is about clips of your own; name their manifest with --data."
-            )
-        if not 0 < self.val_share <= 0.5:
-            raise ConfigError(f"--val-share {self.val_share:g} must lie above 0 and up to 0.5; try 0.1.")
+"""Synthetic validation clips come from other seeds than training clips: other people, rooms and cameras."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +50,18 @@ def _placeless(clips: Sequence[Clip]) -> list[Clip]:
     return [replace(clip, path=Path(clip.name)) for clip in clips]
 
 
-def draw(folder: Path, data: DataOptions, seed: int, workers: int, console: Console) -> Parts:
-    """Clips of drawn people, made in `folder` if they are not there."""
+def synthetic_parts(folder: Path, data: DataOptions, seed: int, workers: int, console: Console) -> Parts:
+    """Clips of synthetic people, made in `folder` if they are not there."""
     val = max(round(data.draw * data.val_share), len(ACTIVITIES))
     return Parts(
-        _drawn(folder / "train", data.draw, seed, workers, console),
-        _drawn(folder / "val", val, seed + VAL_SEED_OFFSET, workers, console),
+        _rendered(folder / "train", data.draw, seed, workers, console),
+        _rendered(folder / "val", val, seed + VAL_SEED_OFFSET, workers, console),
     )
 
 
-def _drawn(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
-    with progress_bar(f"drawing {clips} clips", console) as on_clip:
-        manifest = synthesise(folder, SynthOptions(clips, seed), workers, on_clip)
+def _rendered(folder: Path, clips: int, seed: int, workers: int, console: Console) -> tuple[Clip, ...]:
+    with progress_bar(f"rendering {clips} clips", console) as on_clip:
+        manifest = synthesise(folder, SynthOptions(clips=clips, seed=seed), workers, on_clip)
     return read_manifest(manifest)
 
 

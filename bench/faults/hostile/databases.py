@@ -15,10 +15,12 @@ from typing import Any
 
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import VALUES, damaged
+from bench.faults.messages import kept_messages
 from bench.faults.records import FRAMES, start
 from stan_edge.errors import JournalError
 from stan_edge.journal.reader import events, mark_exported, read_rows
-from stan_edge.journal.schema import FILE, _crc
+from stan_edge.journal.rows import checksum
+from stan_edge.journal.schema import FILE
 from stan_edge.journal.writer import Journal
 from stan_edge.records import End, Event, Phase, Record, Status, WindowCounts, WindowResult
 from stan_edge.replay import last_run
@@ -84,19 +86,18 @@ def journals(folder: Path) -> Iterator[Case]:
 
 
 def _use(home: Path) -> str:
-    told: list[str] = []
     with suppress(JournalError):  # nothing can be read; it is written anew all the same
-        _tell(home)
-    with closing(Journal(home, say=told.append)) as journal:
+        _read(home)
+    with kept_messages() as messages, closing(Journal(home)) as journal:
         journal.record(event("new", 0, "start"))
     stored = {row.event for row in read_rows(home, "records").rows}
     if "new-0" not in stored:
-        raise BrokenPromiseError(f"the alarm is not in the journal: {told}")
-    _tell(home)
-    return "repaired" if any("set aside" in sentence for sentence in told) else "taken"
+        raise BrokenPromiseError(f"the alarm is not in the journal: {messages}")
+    _read(home)
+    return "repaired" if any("set aside" in sentence for sentence in messages) else "taken"
 
 
-def _tell(home: Path) -> None:
+def _read(home: Path) -> None:
     found = list(events(read_rows(home, "records").rows))
     for one in found:
         one.to_json()
@@ -149,14 +150,14 @@ def _wrong_rows(rng: random.Random, path: Path) -> None:
             with suppress(sqlite3.Error, OverflowError, UnicodeError):
                 connection.execute(
                     f"INSERT INTO {'windows' if kind == 'window' else 'records'} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*head, rng.choice((None, 5, "x")), body, _crc(head, body)),
+                    (*head, rng.choice((None, 5, "x")), body, checksum(head, body)),
                 )
 
 
 @contextmanager
 def outboxes(folder: Path) -> Iterator[Case]:
     messages, whole = EventMessages(), folder / "whole.sqlite"
-    with closing(Outbox(whole, lambda _: None)) as outbox:
+    with closing(Outbox(whole)) as outbox:
         for number in range(20):
             for phase in PHASES:
                 outbox.put(messages.of(event("run", number, phase), AT))
@@ -164,7 +165,7 @@ def outboxes(folder: Path) -> Iterator[Case]:
     numbers = count()
 
     def case(rng: random.Random) -> str:
-        home, told = folder / f"outbox{next(numbers)}", list[str]()
+        home = folder / f"outbox{next(numbers)}"
         home.mkdir()
         path = home / "mqtt.sqlite"
         path.write_bytes(content)
@@ -173,7 +174,7 @@ def outboxes(folder: Path) -> Iterator[Case]:
                 _wrong_messages(rng, path)
             else:
                 path.write_bytes(damaged(rng, content))
-            with closing(Outbox(path, told.append)) as box:
+            with kept_messages() as logged, closing(Outbox(path)) as box:
                 box.put(Message("new", b"{}", False))
                 while (first := box.first()) is not None:
                     if not (isinstance(first.key, str) and isinstance(first.body, bytes)):
@@ -182,10 +183,10 @@ def outboxes(folder: Path) -> Iterator[Case]:
                     box.remove_first()
             if last != "new":
                 raise BrokenPromiseError(f"the new message did not come last, but {last!r}")
-            with closing(Outbox(path, told.append)) as box:
+            with closing(Outbox(path)) as box:
                 if len(box):
                     raise BrokenPromiseError("what was delivered is there again")
-            return "set aside" if told else "taken"
+            return "set aside" if logged else "taken"
         finally:
             shutil.rmtree(home)
 

@@ -20,7 +20,8 @@ from stan_edge.backends.registry import BACKENDS, open_backend
 from stan_edge.model.bundle import CONTRACT, DIGESTS, PARITY, WEIGHTS, open_bundle, shipped_bundle, write_digests
 from stan_edge.model.contract import Contract, read_contract
 from stan_edge.parity import refuse_misses, replay
-from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.interpreter import Interpreter
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import to_line
 from stan_edge.sources import ScriptedSource, Show
@@ -54,14 +55,15 @@ def _run(contract: Contract, rng: random.Random) -> None:
         [Show(pictures, fps=4 / spec.tick_s if spec.tick_s > 1e-3 else 1e3, duration_s=2.5 * spec.window_s)]
     )
     for method in contract.methods:
-        stream = Pipeline("room", contract, method, contract.hop_s, None, live=False)
+        inputs = InputStream(spec, contract.hop_s, None, live=False)
+        interpreter = Interpreter("room", contract, method, contract.hop_s)
         while (frame := source.read()) is not None:
-            for window in stream.feed(frame)[1]:
-                stream.network_input(window)
+            for window in inputs.take(frame)[1]:
+                inputs.network_input(window)
                 scores = noise.random((spec.frames, 4, 4)).astype(np.float32)
                 logits = (40 * noise.standard_normal(len(contract.classes))).astype(np.float32)
-                step = stream.conclude(window, Explanation(logits, scores.sum((1, 2)), scores), 1.0)
-                for record in (step.result, *step.events):
+                outcome = interpreter.conclude(window, Explanation(logits, scores.sum((1, 2)), scores, method))
+                for record in (outcome.result, *outcome.events):
                     to_line(record)
         return
 

@@ -1,8 +1,7 @@
-"""The other end of a wire: cameras, brokers, receivers and clients that answer what they like."""
+"""The other end of a wire: cameras, brokers and receivers that answer what they like."""
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import struct
@@ -13,20 +12,17 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import cv2
-from prometheus_client import CollectorRegistry
 
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.databases import PHASES, event
 from bench.faults.hostile.mutate import damaged
 from bench.faults.hostile.pictures import PLAYLISTS, scene
-from bench.faults.mosquitto import free_port
+from bench.faults.messages import kept_messages
 from stan_edge.records import End, WindowCounts
 from stan_edge.sinks.delivery.broker import Broker
 from stan_edge.sinks.delivery.mqtt import Mqtt
 from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.webhook import Webhook, WebhookTarget
-from stan_edge.sinks.health import Health
-from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sources import Camera
 
 Answer = Callable[[socket.socket], None]
@@ -115,55 +111,6 @@ def cameras(_folder: Path) -> Iterator[Case]:
 
 
 @contextmanager
-def requests(_folder: Path) -> Iterator[Case]:
-    """Whatever a client does, the next one is answered."""
-    port, health = free_port(), Health()
-    server = HttpServer(ListenAddress("127.0.0.1", port), [health], CollectorRegistry())
-    good = b"GET /health/live HTTP/1.1\r\nHost: room\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
-    lies = (
-        b"GET /metrics HTTP/1.1\r\nAccept: " + b"a;q=" * 5000 + b"\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=9;escaping=\xff\r\n\r\n",
-        b"GET " + b"/" * 100_000 + b" HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000,
-        b"POST /metrics HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
-        b"GET /../../etc/passwd HTTP/1.0\r\n\r\n",
-        b"GET http://other/ HTTP/1.0\r\n\r\n",
-        b"GET /\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
-        b"HEAD /health/ready HTTP/1.1\r\nExpect: 100-continue\r\n\r\n",
-        b"\r\n" * 1000,
-    )
-    with closing(server):
-
-        def case(rng: random.Random) -> str:
-            request = rng.choice(lies) if rng.random() < 0.3 else damaged(rng, good)
-            with socket.create_connection(("127.0.0.1", port), timeout=3.0) as client, suppress(OSError):
-                client.sendall(request)
-                if rng.random() < 0.5:
-                    client.shutdown(socket.SHUT_WR)
-                    client.recv(1 << 16)
-            if json.loads(_get(port, good))["ok"] is not True:
-                raise BrokenPromiseError("it says that the loop hangs")
-            return "taken"
-
-        yield case
-
-
-def _get(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=3.0) as client:
-        client.sendall(request)
-        answer = b""
-        while piece := client.recv(1 << 16):
-            answer += piece
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n")[0] + b" ":
-        raise BrokenPromiseError(f"a good request is answered {head[:80]!r}")
-    return body
-
-
-@contextmanager
 def receivers(_folder: Path) -> Iterator[Case]:
     """A webhook's receiver lies for a while, and then takes everything: then everything must have arrived."""
     good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -181,29 +128,27 @@ def receivers(_folder: Path) -> Iterator[Case]:
         b"\x00\xff" * 5000,
         b"SSH-2.0-OpenSSH\r\n",
     )
-    with closing(Liar()) as liar:
+    with closing(Liar()) as liar, kept_messages() as messages:
 
         def case(rng: random.Random) -> str:
             answer = damaged(rng, good) if rng.random() < 0.4 else rng.choice(lies)
             liar.answer = lambda connection: _heard(connection, answer)
-            told: list[str] = []
-            hook = Webhook(
-                WebhookTarget.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None, told.append), say=told.append
-            )
+            messages.clear()
+            webhook = Webhook(WebhookTarget.parse(f"http://127.0.0.1:{liar.port}/"), Outbox(None))
             calls = liar.calls
-            hook.record(event("run", 0, rng.choice(PHASES)))
+            webhook.record(event("run", 0, rng.choice(PHASES)))
             _wait(lambda: liar.calls > calls, 5.0, "it was not posted")
-            _wait(lambda: hook._failures > 0 or hook.waiting == 0, 7.0, "it waits for an answer for ever")
+            _wait(lambda: webhook._failures > 0 or webhook.waiting == 0, 7.0, "it waits for an answer for ever")
             liar.answer = lambda connection: _heard(connection, good)
-            hook._not_before_s = 0.0  # its patience is tested elsewhere
-            hook.wake()
+            webhook._not_before_s = 0.0  # its patience is tested elsewhere
+            webhook.wake()
             began_s = time.monotonic()
-            hook.close()
-            if hook.waiting or time.monotonic() - began_s > 4.0:
-                raise BrokenPromiseError(f"{hook.waiting} messages wait: {told}")
-            if any("going on" in sentence for sentence in told):
-                raise BrokenPromiseError(told[-1])
-            return "delivered" if hook.delivered else "refused for good"
+            webhook.close()
+            if webhook.waiting or time.monotonic() - began_s > 4.0:
+                raise BrokenPromiseError(f"{webhook.waiting} messages wait: {messages}")
+            if any("going on" in sentence for sentence in messages):
+                raise BrokenPromiseError(messages[-1])
+            return "delivered" if webhook.delivered else "refused for good"
 
         yield case
 
@@ -233,7 +178,7 @@ def brokers(_folder: Path) -> Iterator[Case]:
         b"\x20\x00",
         b"\x90\x00",
     )
-    with closing(Liar()) as liar:
+    with closing(Liar()) as liar, kept_messages() as messages:
 
         def case(rng: random.Random) -> str:
             chosen = b"".join(rng.choice(packets) for _ in range(rng.randrange(1, 6)))
@@ -247,21 +192,21 @@ def brokers(_folder: Path) -> Iterator[Case]:
                     _good_broker(connection)
 
             liar.answer = answer
-            told: list[str] = []
+            messages.clear()
             broker = Broker.parse(f"mqtt://127.0.0.1:{liar.port}/ward")
-            mqtt = Mqtt(broker, "room", ["falling"], Outbox(None, told.append), say=told.append)
+            mqtt = Mqtt(broker, "room", ["falling"], Outbox(None))
             try:
                 mqtt.record(event("run", 0, "start"))
                 mqtt.record(event("run", 0, "end"))
-                _wait(lambda: mqtt.waiting == 0, 20.0, "nothing is delivered any more", told)
+                _wait(lambda: mqtt.waiting == 0, 20.0, "nothing is delivered any more", messages)
                 mqtt.record(End("room", "stopped", 0, WindowCounts()))
             finally:
                 began_s = time.monotonic()
                 mqtt.close()
             if time.monotonic() - began_s > 5.0:
                 raise BrokenPromiseError(f"closing took {time.monotonic() - began_s:.1f} s")
-            if any("going on" in sentence for sentence in told):
-                raise BrokenPromiseError(told[-1])
+            if any("going on" in sentence for sentence in messages):
+                raise BrokenPromiseError(messages[-1])
             return "delivered"
 
         yield case
@@ -288,9 +233,9 @@ def _good_broker(connection: socket.socket) -> None:
             connection.sendall(b"\xd0\x00")
 
 
-def _wait(until: Callable[[], bool], timeout_s: float, why: str, told: list[str] | None = None) -> None:
+def _wait(until: Callable[[], bool], timeout_s: float, why: str, messages: list[str] | None = None) -> None:
     until_s = time.monotonic() + timeout_s
     while not until():
         if time.monotonic() > until_s:
-            raise BrokenPromiseError(f"{why} {told or ''}")
+            raise BrokenPromiseError(f"{why} {messages or ''}")
         time.sleep(0.002)

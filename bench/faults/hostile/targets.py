@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.hostile import Target, databases, hugging_face, models, network, pictures, texts
+from bench.faults.hostile import Target, databases, http_clients, hugging_face, models, network, pictures, texts
 
 TARGETS = {
     one.name: one
@@ -20,7 +20,7 @@ TARGETS = {
         Target("collection", "folders for `data scan`, five formats", 600, 20, texts.collections),
         Target("journal", "journals: bytes, and rows with right sums; read, then written", 800, 30, databases.journals),
         Target("outbox", "outbox files, read, then written", 1000, 20, databases.outboxes),
-        Target("requests", "clients of `--http`", 800, 20, network.requests),
+        Target("requests", "clients of `--http`", 800, 20, http_clients.requests),
         Target("camera", "HTTP cameras that send anything", 250, 20, network.cameras),
         Target("webhook", "receivers that answer anything", 200, 30, network.receivers),
         Target("broker", "MQTT brokers that answer anything", 60, 40, network.brokers),

@@ -18,7 +18,7 @@ import numpy as np
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import damaged, damaged_text
 from stan_edge.cli.events import _moment
-from stan_edge.configuration import read_configuration
+from stan_edge.config.origins import load_config
 from stan_edge.errors import ConfigError
 from stan_edge.files import plain_name
 from stan_edge.sinks.delivery.broker import Broker
@@ -56,7 +56,7 @@ def configurations(folder: Path) -> Iterator[Case]:
     def case(rng: random.Random) -> str:
         content = damaged_text(rng, rng.choice((text, lit)), TOML_VALUES).encode("utf-8", "surrogatepass")
         path.write_bytes(damaged(rng, content) if rng.random() < 0.3 else content)
-        read_configuration(path)
+        load_config(path)
         return "taken"
 
     yield case

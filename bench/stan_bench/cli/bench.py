@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stan_edge.cli.flags import option
 from stan_edge.cli.options import AllowFallback, BackendName, CropText, MethodName, Model, Person, Threads
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from stan_bench.result import Mode
     from stan_bench.sections import Section
-    from stan_edge.types import Image
 
 SLOWER = 1
 STDOUT = Path("-")
@@ -37,7 +39,7 @@ def command(
     ] = False,
     model: Model = None,
     backend: BackendName = "auto",
-    precision: Annotated[str | None, typer.Option("--precision", help="f32 (default), bf16 or f16.")] = None,
+    precision: Annotated[str | None, option("model.precision")] = None,
     threads: Threads = 0,
     allow_fallback: AllowFallback = False,
     method: MethodName = None,
@@ -70,8 +72,8 @@ def command(
     if mode == "compare":
         found = _compared(model, backend, precision, threads, method, rounds)
     else:
-        asked = _Asked(mode, path, crop, person, cameras, rounds, against_file)
-        found = _measured(asked, model, backend, precision or "f32", threads, method, allow_fallback=allow_fallback)
+        options = _BenchOptions(mode, path, crop, person, cameras, rounds, against_file)
+        found = _measured(options, model, backend, precision or "f32", threads, method, allow_fallback=allow_fallback)
     _write(found, json_file, markdown_file, plot_file)
     if found.slower:
         print(f"stan-edge: slower than {against_file}: {', '.join(found.slower)}.", file=sys.stderr)
@@ -79,7 +81,7 @@ def command(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _BenchOptions:
     mode: Mode
     path: Path | None
     crop: str | None
@@ -93,7 +95,7 @@ class _Asked:
 class _Found:
     sections: list[Section]
     content: dict[str, Any]
-    draw: Callable[[], Image]
+    draw: Callable[[], Figure]
     slower: tuple[str, ...] = ()
 
 
@@ -136,7 +138,7 @@ def _check_outputs(
 
 
 def _measured(
-    asked: _Asked,
+    options: _BenchOptions,
     model: Path | None,
     backend: str,
     precision: str,
@@ -147,7 +149,6 @@ def _measured(
 ) -> _Found:
     from stan_bench.against import against, read_earlier, require_same_conditions
     from stan_bench.measure import Recording, measure_camera, measure_fast
-    from stan_bench.plot import draw_report
     from stan_bench.pure import measure_pure, placement
     from stan_bench.result import BenchReport, ColdStart, conditions, process_age_s, software
     from stan_bench.sections import of_against, of_report
@@ -158,38 +159,44 @@ def _measured(
     from stan_edge.sources import Crop
 
     process_start_s = time.monotonic() - process_age_s()
-    earlier = None if asked.against is None else read_earlier(asked.against)
-    crop = Crop.parse(asked.crop) if asked.crop else None
-    recording = None if asked.path is None else Recording(asked.path, crop, asked.person)
+    earlier = None if options.against is None else read_earlier(options.against)
+    crop = Crop.parse(options.crop) if options.crop else None
+    recording = None if options.path is None else Recording(options.path, crop, options.person)
     if recording is not None:
         recording.open().close()  # a wrong name is said before anything starts
     bundle = open_bundle(model or shipped_bundle())
     chosen = method_named(bundle, method)
     engine = open_backend(backend, precision, threads=threads, allow_fallback=allow_fallback)
-    made_of = conditions(asked.mode, bundle, engine, chosen, threads=threads)
+    made_of = conditions(options.mode, bundle, engine, chosen, threads=threads)
     if recording is not None:
-        made_of |= recording.conditions(asked.cameras)
-    if asked.against is not None and earlier is not None:
-        require_same_conditions(asked.against, earlier, made_of)
+        made_of |= recording.conditions(options.cameras)
+    if options.against is not None and earlier is not None:
+        require_same_conditions(options.against, earlier, made_of)
     versions = software(engine)
     explainer = Explainer(bundle, engine, chosen)
     loaded_s = time.monotonic() - process_start_s
     require_parity(bundle, engine, explainer)
     if recording is None:
-        measured = measure_pure(bundle, engine, explainer, rounds=asked.rounds)
-    elif asked.mode == "fast":
-        measured = measure_fast(bundle, engine, explainer, recording, plays=asked.rounds)
+        measured = measure_pure(bundle, engine, explainer, rounds=options.rounds)
+    elif options.mode == "fast":
+        measured = measure_fast(bundle, engine, explainer, recording, plays=options.rounds)
     else:
-        plays, cameras = asked.rounds, asked.cameras
+        plays, cameras = options.rounds, options.cameras
         measured = measure_camera(bundle, engine, explainer, recording, plays=plays, cameras=cameras)
     row = replay(bundle, engine, explainer)  # its errors stand beside the times; the remembered verdict has none
     refuse_misses(bundle, row)
     ran_on, cold_start = placement(bundle, engine, chosen), ColdStart.of(loaded_s, measured, process_start_s)
-    report = BenchReport(asked.mode, made_of, versions, row, measured, ran_on, cold_start)
-    found = _Found([of_report(report)], report.to_json(), lambda: draw_report(report, bundle.contract.hop_s))
-    if asked.against is None or earlier is None:
+    report = BenchReport(options.mode, made_of, versions, row, measured, ran_on, cold_start)
+
+    def draw() -> Figure:
+        from stan_bench.plot import draw_report
+
+        return draw_report(report, bundle.contract.hop_s)
+
+    found = _Found([of_report(report)], report.to_json(), draw)
+    if options.against is None or earlier is None:
         return found
-    compared = against(asked.against, earlier, report)
+    compared = against(options.against, earlier, report)
     return replace(found, sections=[*found.sections, of_against(compared)], slower=compared.regressions)
 
 
@@ -197,7 +204,6 @@ def _compared(
     model: Path | None, backend: str, precision: str | None, threads: int, method: str | None, rounds: int
 ) -> _Found:
     from stan_bench.compare import compare
-    from stan_bench.plot import draw_comparison
     from stan_bench.sections import of_comparison
     from stan_edge.backends.base import PRECISIONS
     from stan_edge.backends.registry import ALL_BACKENDS
@@ -212,7 +218,13 @@ def _compared(
         threads=threads,
         rounds=rounds,
     )
-    return _Found([of_comparison(comparison)], comparison.to_json(), lambda: draw_comparison(comparison))
+
+    def draw() -> Figure:
+        from stan_bench.plot import draw_comparison
+
+        return draw_comparison(comparison)
+
+    return _Found([of_comparison(comparison)], comparison.to_json(), draw)
 
 
 def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, plot_file: Path | None) -> None:
@@ -230,6 +242,6 @@ def _write(found: _Found, json_file: Path | None, markdown_file: Path | None, pl
         page = markdown(found.sections, shlex.join(["stan-edge", *sys.argv[1:]]))
         write_whole(markdown_file, page.encode(), "--markdown")
     if plot_file is not None:
-        from stan_edge.reports.drawing import png
+        from stan_edge.reports.charts import render
 
-        write_whole(plot_file, png(found.draw()), "--plot")
+        write_whole(plot_file, render(found.draw), "--plot")

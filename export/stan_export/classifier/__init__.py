@@ -18,11 +18,11 @@ from stan_edge.errors import ConfigError, ParityError
 from stan_edge.model.bundle import graph_file
 from stan_edge.model.contract import FORMS, InputSpec, Method, MethodSpec
 from stan_edge.pipeline.smoothgrad import noise
-from stan_export.calibrate import shown_classes
 from stan_export.classifier.explanations import MAP_CELL, Explain, Explained, gradcam, smoothgrad, vanilla
 from stan_export.classifier.tracing import traced
 from stan_export.explainable import Arrays, Explainable
 from stan_export.external_data import save_graphs
+from stan_export.frame_calibration import activity_classes
 from stan_export.smoothgrad import SAMPLES
 
 COPIES: dict[Method, int] = {"smoothgrad": SAMPLES, "streaming": 1}
@@ -67,7 +67,7 @@ def classifier(
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     if gradcam_layer is not None and gradcam_layer not in dict(network.named_modules()):
         raise ConfigError(f"The network has no layer {gradcam_layer!r}; see its named_modules().")
-    shown = shown_classes(classes, background)
+    activities = activity_classes(classes, background)
     unknown = {background or classes[0], *(alarms or ())}.difference(classes)
     if unknown:
         raise ConfigError(f"{', '.join(sorted(unknown))}: not among the classes {', '.join(classes)}; choose of these.")
@@ -97,14 +97,14 @@ def classifier(
             profile=(1.0,) * input.frames,
             cell_px=cell_px,
             scale=None,
-            thresholds=dict.fromkeys(shown, 0.5),
+            thresholds=dict.fromkeys(activities, 0.5),
             samples=COPIES.get(method),
         )
     return Explainable(
         name=name,
         classes=tuple(classes),
         background=background,
-        alarms=tuple(shown if alarms is None else alarms),
+        alarms=tuple(activities if alarms is None else alarms),
         input=input,
         provenance=dict(provenance or {}),
         methods=specs,
@@ -204,10 +204,10 @@ def _record(
     """See `Explainable.record`."""
     exact = copy.deepcopy(network).double()
     rows: dict[str, list[Tensor]] = {}
-    for frames, asked in zip(clips, class_index, strict=True):
+    for frames, target in zip(clips, class_index, strict=True):
         copies = _safe_batch(network)
         pixels = _normalised(torch.from_numpy(np.stack([frames] * copies)), spec, torch.double)
-        indices = torch.tensor([asked] * copies)
+        indices = torch.tensor([target] * copies)
         for number, (method, explain) in enumerate(explains.items()):
             added = [_added(torch.from_numpy(noise(spec, COPIES[method])).double(), spec)] if method in COPIES else []
             logits, scores, cells = (value[0].detach() for value in explain(exact, pixels, indices, *added))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import need_extra
 from stan_edge.errors import ConfigError
+from stan_edge.extras import need_extra
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     ] = None,
 ) -> None:
     """Write a bundle: forward and gradient graphs, contract, calibration, float64 parity recordings, digests."""
-    need_extra("export", "torch", "onnx")
+    need_extra("export", "torch", "safetensors", "onnx")
     from stan_export.export import check_out, export, write_bundle
 
     if not checkpoint.is_dir():

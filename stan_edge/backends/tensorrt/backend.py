@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
-
-from rich.console import Console
 
 from stan_edge.backends.base import Precision
 from stan_edge.backends.cuda import CudaDevice, Gpu, find_gpu
@@ -15,6 +14,8 @@ from stan_edge.backends.tensorrt.engines import Choice, choose
 from stan_edge.backends.tensorrt.graph import TensorRtGraph
 from stan_edge.backends.tensorrt.progress import progress_line
 from stan_edge.errors import BackendUnavailableError, EngineFileError
+
+_logger = logging.getLogger(__name__)
 
 
 class TensorRtBackend:
@@ -56,16 +57,15 @@ def _plan(choice: Choice, graph: Path) -> bytes:
     plan = None if folder is None else load(folder, key, choice.command(graph))
     if plan is not None:
         return plan
-    console = Console(stderr=True)
     title = f"{choice.backend} engine of {graph.stem} in {choice.precision}"
-    console.print(f"building the {title}, once on this machine", style="dim", highlight=False)
+    _logger.info("building the %s, once on this machine", title)
     with progress_line(graph.stem) as on_step:
         plan = build_engine(choice.trt, graph, choice.precision, on_step).plan
     try:
         if folder is not None:
             store(folder, key, plan)
     except OSError as error:
-        console.print(f"it is built anew at each start: {folder} cannot be written ({error.strerror})", style="yellow")
+        _logger.warning("it is built anew at each start: %s cannot be written (%s)", folder, error.strerror)
     return plan
 
 

@@ -54,7 +54,9 @@ def choose(backend: str, precision: str) -> Choice:
         BackendUnavailableError: the library is not installed; or it is TensorRT, and there is no GPU to build for.
     """
     if backend not in LIBRARIES:
-        raise ConfigError(f"--backend {backend!r} has no engines to build; choose {' or '.join(LIBRARIES)}.")
+        raise ConfigError(
+            f"{backend!r} has no engines to build; choose {' or '.join(LIBRARIES)}.", field="model.backend"
+        )
     for known in PRECISIONS:
         if known == precision:
             return _chosen(backend, known)

@@ -6,9 +6,10 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from stan_edge.errors import ConfigError
+from stan_edge.sinks.delivery.address import split_url
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 DEFAULT_PREFIX = "stan-edge"
@@ -39,24 +40,25 @@ class Broker:
             ConfigError: it is no such address; the sentence does not repeat it, because it may hold a password.
         """
         try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").encode("idna").decode()
-            port = PORTS[parts.scheme] if parts.port is None else parts.port
+            parts, host = split_url(url, PORTS)
+            port = parts.port or PORTS[parts.scheme]
             prefix = unquote(parts.path).strip("/") or DEFAULT_PREFIX
             user = unquote(parts.username or "")
             password = unquote(parts.password or "") or password or ""
             f"{user}{password}".encode()  # what came in as other bytes than UTF-8 cannot go out
-        except (ValueError, KeyError):
-            raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.") from None
-        if not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0 or set(url) & set("?#"):
-            raise ConfigError(f"--mqtt: this is no address of a broker; {FORM}.")
+        except ValueError:
+            host = ""
+        if not host or set(url) & set("?#"):
+            raise ConfigError(f"This is not the address of a broker; {FORM}.", field="mqtt.url")
         # an @ there is the end of a password with an unescaped slash
         if re.search(r"[+#$@\x00-\x1f\x7f-\x9f\ud800-\udfff]", prefix) or len(prefix) > LONGEST_PREFIX:
-            raise ConfigError(f"--mqtt: the path is no prefix of topics; leave out + # $ @ and {FORM}.")
+            raise ConfigError(f"The path is not a prefix of topics; leave out + # $ @ and {FORM}.", field="mqtt.url")
         if password and not user:
-            raise ConfigError("--mqtt: a password needs a user; write mqtt://user@host/prefix.")
+            raise ConfigError("A password needs a user; write mqtt://user@host/prefix.", field="mqtt.url")
         if ca is not None and parts.scheme != "mqtts":
-            raise ConfigError("--mqtt-ca: is for mqtts:// only; without TLS nothing would be checked.")
+            raise ConfigError(
+                "Authorities are for mqtts:// only; without TLS nothing would be checked.", field="mqtt.ca"
+            )
         tls = _trusting(ca) if parts.scheme == "mqtts" else None
         return cls(host, port, prefix, user or None, password or None, tls)
 
@@ -65,4 +67,6 @@ def _trusting(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(f"--mqtt-ca {ca}: cannot be used ({error}); give a PEM file of certificates.") from error
+        raise ConfigError(
+            f"{ca} cannot be used ({error}); give a PEM file of certificates.", field="mqtt.ca"
+        ) from error

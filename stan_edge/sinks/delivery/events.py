@@ -1,12 +1,15 @@
-"""A courier whose events wait in an outbox until the other side has them."""
+"""A delivery whose events wait in an outbox until the other side has them."""
 
 from __future__ import annotations
 
-from stan_edge.log import Say
+import logging
+
 from stan_edge.records import Event
 from stan_edge.sinks.delivery.message import EventMessages
 from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
+
+_logger = logging.getLogger(__name__)
 
 
 class EventDelivery(DeliveryWorker):
@@ -16,10 +19,10 @@ class EventDelivery(DeliveryWorker):
         outbox: where events wait; closed at the end.
     """
 
-    def __init__(self, name: str, outbox: Outbox, say: Say) -> None:
+    def __init__(self, name: str, outbox: Outbox) -> None:
         self._outbox = outbox
         self._messages = EventMessages()
-        super().__init__(name, say)
+        super().__init__(name)
 
     @property
     def waiting(self) -> int:
@@ -39,5 +42,5 @@ class EventDelivery(DeliveryWorker):
     def leave(self) -> None:
         if self._outbox:
             kept = "they go out at the next start" if self._outbox.lasting else "they are lost; --outbox DIR keeps them"
-            self._say(f"{self.name}: {len(self._outbox)} messages have not been delivered; {kept}.")
+            _logger.warning("%s: %d messages have not been delivered; %s.", self.name, len(self._outbox), kept)
         self._outbox.close()

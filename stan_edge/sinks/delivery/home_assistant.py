@@ -12,20 +12,16 @@ from typing import Any
 
 from stan_edge.files import plain_name
 from stan_edge.records import Start
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 
 DISCOVERY_PREFIX = "homeassistant"
 EXPIRE_AFTER_S = 180
 """Without a new state the sensor becomes unavailable; one comes at least every minute while windows do."""
 
 
-def discovery(prefix: str, base: str, start: Start, alarms: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Topic and configuration of each sensor of a camera.
-
-    Args:
-        prefix: the first levels of this process' topics.
-        base: the camera's topics without their last level.
-    """
-    node = plain_name(f"{prefix}_{start.camera}")
+def discovery(topics: Topics, start: Start, alarms: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Topic and configuration of each sensor of a camera."""
+    node = plain_name(f"{topics.prefix}_{start.camera}")
     release = version("stan-edge")
     device = {
         "identifiers": [node],
@@ -40,13 +36,13 @@ def discovery(prefix: str, base: str, start: Start, alarms: Sequence[str]) -> li
             {
                 "name": label.replace("_", " ").capitalize(),
                 "unique_id": f"{node}_{plain_name(label)}",
-                "state_topic": f"{base}/state",
+                "state_topic": topics.state,
                 "value_template": f"{{{{ value_json.alarms[{json.dumps(label, ensure_ascii=False)}] }}}}",
                 "payload_on": "ON",
                 "payload_off": "OFF",
                 "device_class": "safety",
                 "expire_after": EXPIRE_AFTER_S,
-                "availability_topic": f"{base}/availability",
+                "availability_topic": topics.availability,
                 "payload_available": "online",
                 "payload_not_available": "offline",
                 "device": device,

@@ -1,4 +1,4 @@
-"""What other systems are told of an event, and the ids by which they know a repetition."""
+"""What is sent to other systems about an event, and the ids by which they know a repetition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Message:
     """No other message has it, in no other run: whoever receives it twice may drop the second."""
     body: bytes
     """A JSON object."""
-    spare: bool
+    droppable: bool
     """An update: the first to go when there is no room."""
 
 
@@ -24,7 +24,7 @@ class EventMessages:
     """Makes a message of each phase of the events of one camera."""
 
     def __init__(self) -> None:
-        self._told: dict[int, int] = {}  # phases, by event
+        self._sent: dict[int, int] = {}  # phases so far, by event
 
     def of(self, event: Event, at: str) -> Message:
         """The next message about an event.
@@ -32,12 +32,12 @@ class EventMessages:
         Args:
             at: the time of day at which it was seen.
         """
-        sequence = self._told.pop(event.event, 0)
+        sequence = self._sent.pop(event.event, 0)
         if event.phase != "end":
-            self._told[event.event] = sequence + 1
+            self._sent[event.event] = sequence + 1
         body = event.to_json() | {"sequence": sequence, "at": at}
         return Message(
             key=f"{event.id}-{sequence}",
             body=json.dumps(body, allow_nan=False).encode(),
-            spare=event.phase == "update",
+            droppable=event.phase == "update",
         )

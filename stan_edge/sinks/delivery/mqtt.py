@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -15,36 +16,28 @@ from uuid import uuid4
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stan_edge.files import plain_name
-from stan_edge.log import Say, say
 from stan_edge.records import CameraState, End, Event, Load, LoadLevel, Record, Start, Status, WindowResult, to_line
 from stan_edge.sinks.delivery.broker import Broker
 from stan_edge.sinks.delivery.events import EventDelivery
 from stan_edge.sinks.delivery.home_assistant import discovery
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 from stan_edge.sinks.delivery.outbox import Outbox
+
+_logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 20
 """The broker says `offline` after one and a half times this long without a sign of life."""
 RECONNECT_S = (1, 15)
 """Shortest and longest wait before the next attempt; it doubles."""
 STATE_EVERY_S = 1.0
-"""A change of what is seen is told at most this often; an alarm at once."""
+"""A change of what is seen is published at most this often; an alarm at once."""
 REFRESH_S = 60.0
-"""The state is told at least this often while windows come, the availability in any case."""
+"""The state is published at least this often while windows come, the availability in any case."""
 ACK_S = 1.0
 
 
 class Mqtt(EventDelivery):
-    """One camera's topics under `<prefix>/<camera>/`:
-
-    - `event`: every phase of every event, in order, QoS 1; the next one goes when the broker has the one before.
-      A repetition after an outage has the same `id` and `sequence`.
-    - `state`: what is the case, retained: label, probability, alarms that are on, what is left out to stay on time.
-    - `availability`: `online` or `offline`, retained; the broker itself says `offline` when the connection breaks.
-    - `window`: verdicts, thinned out, not kept for a broker that is away.
-
-    What is retained is sent with QoS 0, and anew on every connection: a repetition by QoS 1 would bring an old state
-    back.
+    """Publishes the topics of one camera; see `Topics`.
 
     Args:
         alarms: classes that are alarms.
@@ -62,10 +55,9 @@ class Mqtt(EventDelivery):
         *,
         window_every_s: float | None = None,
         home_assistant: bool = False,
-        say: Say = say,
     ) -> None:
         self._broker = broker
-        self._base = f"{broker.prefix}/{plain_name(camera)}"
+        self._topics = Topics(broker.prefix, camera)
         self._window_every_s = window_every_s
         self._home_assistant = home_assistant
         self._alarms: dict[str, Literal["ON", "OFF"]] = dict.fromkeys(alarms, "OFF")
@@ -73,16 +65,16 @@ class Mqtt(EventDelivery):
         self._end: End | None = None
         self._load: LoadLevel = "full"
         self._window: tuple[WindowResult, str] | None = None
-        self._state_told_s = self._window_told_s = self._refreshed_s = -REFRESH_S
-        self._told: tuple[object, ...] = ()
-        self._under_way: int | None = None  # paho's number of the outbox's first message
+        self._state_sent_s = self._window_sent_s = self._refreshed_s = -REFRESH_S
+        self._seen: tuple[object, ...] = ()  # label and validity in the last state
+        self._in_flight: int | None = None  # paho's number of the outbox's first message
         self._available = "online"  # the camera; without a connection the broker says offline
         self._away: CameraState | None = None
         self._connected = False
         self._trouble: str | None = None
-        self._heard: deque[Callable[[], None]] = deque()  # paho's thread says, ours does
+        self._callbacks: deque[Callable[[], None]] = deque()  # from paho's thread, for ours
         self._client = self._make_client()
-        super().__init__("mqtt", outbox, say)
+        super().__init__("mqtt", outbox)
         self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
         self._client.loop_start()
 
@@ -93,39 +85,39 @@ class Mqtt(EventDelivery):
                 self._announce()
             case WindowResult():
                 self._window = (record, at)
-                self._tell_state(at_once=False)
-                self._tell_window(record, at)
+                self._publish_state(at_once=False)
+                self._publish_window(record, at)
             case Event():
                 self.keep(record, at)
                 if record.label in self._alarms:
                     self._alarms[record.label] = "OFF" if record.phase == "end" else "ON"
-                self._tell_state(at_once=record.phase != "update")
+                self._publish_state(at_once=record.phase != "update")
             case Status():
                 self._available = "online" if record.state == "online" else "offline"
                 self._away = None if record.state == "online" else record.state
                 self._window = None  # what was seen before is the case no longer
                 if self._connected:
-                    self._tell("availability", self._available)
-                self._tell_state(at_once=self._away is not None)
+                    self._retain(self._topics.availability, self._available)
+                self._publish_state(at_once=self._away is not None)
             case Load():
                 self._load = record.level
-                self._tell_state(at_once=True)
+                self._publish_state(at_once=True)
             case End():
                 self._end = record
-                self._tell_state(at_once=True)
+                self._publish_state(at_once=True)
 
     def work(self) -> float | None:
-        while self._heard:
-            self._heard.popleft()()
+        while self._callbacks:
+            self._callbacks.popleft()()
         if not self._connected:
             return None
         message = self._outbox.first()
-        if message and self._under_way is None:
-            self._under_way = self._client.publish(f"{self._base}/event", message.body, qos=1).mid
+        if message and self._in_flight is None:
+            self._in_flight = self._client.publish(self._topics.event, message.body, qos=1).mid
         now_s = time.monotonic()
         if now_s - self._refreshed_s >= REFRESH_S:
             # the will of an older connection may be executed after this one began, and say that we are gone
-            self._tell("availability", self._available)
+            self._retain(self._topics.availability, self._available)
             self._refreshed_s = now_s
         return REFRESH_S
 
@@ -134,7 +126,7 @@ class Mqtt(EventDelivery):
 
     def leave(self) -> None:
         if self._connected:
-            info = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
+            info = self._client.publish(self._topics.availability, "offline", qos=1, retain=True)
             with suppress(RuntimeError):  # the connection has broken in this moment; the broker says it for us
                 info.wait_for_publish(ACK_S)
         super().leave()
@@ -151,7 +143,7 @@ class Mqtt(EventDelivery):
             client.username_pw_set(broker.user, broker.password)
         if broker.tls is not None:
             client.tls_set_context(broker.tls)
-        client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
+        client.will_set(self._topics.availability, "offline", qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -159,28 +151,29 @@ class Mqtt(EventDelivery):
         client.on_publish = self._on_publish
         return client
 
-    # paho's thread calls these and holds its locks meanwhile: they only leave word
+    # paho's thread calls these and holds its locks meanwhile: what they find is done in ours
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: Any, _properties: object) -> None:
-        self._hear(lambda: self._refused(str(reason)) if reason.is_failure else self._connect())
+        self._defer(lambda: self._refused(str(reason)) if reason.is_failure else self._connect())
 
     def _on_connect_fail(self, _client: object, _data: object) -> None:
         error = sys.exc_info()[1]  # paho is handling it just now
-        self._hear(lambda: self._lose(f"cannot be reached ({error or 'no answer'})"))
+        self._defer(lambda: self._lose(f"cannot be reached ({error or 'no answer'})"))
 
     def _on_disconnect(self, _client: object, _data: object, _flags: object, reason: Any, _properties: object) -> None:
-        self._hear(lambda: self._lose(f"has been lost ({reason})"))
+        self._defer(lambda: self._lose(f"has been lost ({reason})"))
 
     def _on_publish(self, _client: object, _data: object, number: int, _reason: object, _properties: object) -> None:
-        self._hear(lambda: self._acknowledge(number))
+        self._defer(lambda: self._acknowledge(number))
 
-    def _hear(self, step: Callable[[], None]) -> None:
-        self._heard.append(step)
+    def _defer(self, step: Callable[[], None]) -> None:
+        self._callbacks.append(step)
         self.wake()
 
     def _connect(self) -> None:
         if self._trouble is not None:
-            self._say(f"mqtt: connected to {self._broker.host} again, {len(self._outbox)} messages go out.")
+            waiting = len(self._outbox)
+            _logger.info("mqtt: connected to %s again, %d messages go out.", self._broker.host, waiting)
         self._connected, self._trouble = True, None
         self._refreshed_s = -REFRESH_S
         self._announce()
@@ -191,14 +184,13 @@ class Mqtt(EventDelivery):
     def _lose(self, why: str) -> None:
         self._connected = False
         if self._trouble is None:
-            self._say(
-                f"mqtt: the broker {self._broker.host}:{self._broker.port} {why}; events wait, it is tried again."
-            )
+            at = f"{self._broker.host}:{self._broker.port}"
+            _logger.warning("mqtt: the broker %s %s; events wait, it is tried again.", at, why)
         self._trouble = why
 
     def _acknowledge(self, number: int) -> None:
-        if number == self._under_way:
-            self._under_way = None
+        if number == self._in_flight:
+            self._in_flight = None
             self._outbox.remove_first()
             self.delivered += 1
 
@@ -206,17 +198,17 @@ class Mqtt(EventDelivery):
         if self._start is None or not self._connected:
             return
         if self._home_assistant:
-            for topic, config in discovery(self._broker.prefix, self._base, self._start, list(self._alarms)):
+            for topic, config in discovery(self._topics, self._start, list(self._alarms)):
                 self._client.publish(topic, json.dumps(config), retain=True)
-        self._tell_state(at_once=True)
+        self._publish_state(at_once=True)
 
-    def _tell_state(self, *, at_once: bool) -> None:
+    def _publish_state(self, *, at_once: bool) -> None:
         """Publish the state when it must be, or when something has changed or a while has passed."""
         window, at = self._window or (None, None)
         now_s = time.monotonic()
         seen = (window.label, window.valid, window.reason) if window else ()
-        since_s = now_s - self._state_told_s
-        due = at_once or since_s >= REFRESH_S or (seen != self._told and since_s >= STATE_EVERY_S)
+        since_s = now_s - self._state_sent_s
+        due = at_once or since_s >= REFRESH_S or (seen != self._seen and since_s >= STATE_EVERY_S)
         if not due or self._start is None or not self._connected:
             return
         state = {
@@ -232,15 +224,15 @@ class Mqtt(EventDelivery):
             "load": self._load,
             "ended": self._end.reason if self._end else None,
         }
-        self._tell("state", json.dumps(state))
-        self._state_told_s, self._told = now_s, seen
+        self._retain(self._topics.state, json.dumps(state))
+        self._state_sent_s, self._seen = now_s, seen
 
-    def _tell_window(self, window: WindowResult, at: str) -> None:
+    def _publish_window(self, window: WindowResult, at: str) -> None:
         now_s = time.monotonic()
-        wanted = self._window_every_s is not None and now_s - self._window_told_s >= self._window_every_s
+        wanted = self._window_every_s is not None and now_s - self._window_sent_s >= self._window_every_s
         if wanted and self._connected:
-            self._window_told_s = now_s
-            self._client.publish(f"{self._base}/window", to_line(window, at).encode("utf-8", "replace"))
+            self._window_sent_s = now_s
+            self._client.publish(self._topics.window, to_line(window, at).encode("utf-8", "replace"))
 
-    def _tell(self, what: str, payload: str) -> None:
-        self._client.publish(f"{self._base}/{what}", payload, retain=True)
+    def _retain(self, topic: str, payload: str) -> None:
+        self._client.publish(topic, payload, retain=True)

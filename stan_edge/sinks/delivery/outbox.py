@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections import deque
 from pathlib import Path
 
 from stan_edge.errors import ConfigError
-from stan_edge.log import Say
 from stan_edge.sinks.delivery.message import Message
+
+_logger = logging.getLogger(__name__)
 
 LIMIT = 10_000
 """About 15 MB: ten minutes without a receiver make at most 2,400 messages, four classes alarming all the time."""
 LARGEST_NUMBER = 1 << 62
 """There must be numbers after it."""
 
+# `spare` is what files of earlier versions call `droppable`
 TABLE = "CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY, key TEXT, body BLOB, spare INTEGER)"
 
 
@@ -27,24 +30,22 @@ class Outbox:
 
     Args:
         path: an SQLite file, used by nobody else; what it holds from before comes first.
-        say: is told when the file cannot be used.
 
     Raises:
         ConfigError: the file cannot be opened, or another process uses it.
     """
 
-    def __init__(self, path: Path | None, say: Say, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path | None, limit: int = LIMIT) -> None:
         self._waiting: deque[tuple[int, Message]] = deque()
         self._limit = limit
-        self._say = say
         self._path = path
         self._writable = True
         self.lost = 0
         """Messages thrown away because there was no room."""
-        self._file = None if path is None else _open(path, say)
+        self._file = None if path is None else _open(path)
         if self._file is not None:
             rows = self._file.execute("SELECT number, key, body, spare FROM outbox ORDER BY number").fetchall()
-            self._waiting.extend((number, Message(key, body, bool(spare))) for number, key, body, spare in rows)
+            self._waiting.extend((number, Message(key, body, bool(droppable))) for number, key, body, droppable in rows)
         self._number = self._waiting[-1][0] if self._waiting else 0
 
     def __len__(self) -> int:
@@ -59,10 +60,10 @@ class Outbox:
         """Add a message at the end."""
         self._number += 1
         self._waiting.append((self._number, message))
-        row = (self._number, message.key, message.body, message.spare)
+        row = (self._number, message.key, message.body, message.droppable)
         self._write("INSERT INTO outbox VALUES (?, ?, ?, ?)", row)
         if len(self._waiting) > self._limit:
-            place = next((i for i, (_, other) in enumerate(self._waiting) if i > 0 and other.spare), 1)
+            place = next((i for i, (_, other) in enumerate(self._waiting) if i > 0 and other.droppable), 1)
             number = self._waiting[place][0]
             del self._waiting[place]
             self.lost += 1
@@ -89,13 +90,15 @@ class Outbox:
             self._file.execute(statement, values)
         except sqlite3.Error as error:
             if self._writable:
-                self._say(f"{self._path}: cannot be written ({error}); messages wait in memory only, make room.")
+                _logger.warning(
+                    "%s: cannot be written (%s); messages wait in memory only, make room.", self._path, error
+                )
             self._writable = False
         else:
             self._writable = True
 
 
-def _open(path: Path, say: Say) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it says what befell a person
@@ -106,12 +109,12 @@ def _open(path: Path, say: Say) -> sqlite3.Connection:
         except sqlite3.DatabaseError as error:
             aside = path.with_name(path.name + ".damaged")
             path.replace(aside)
-            say(f"{path}: is damaged ({error}); it was moved to {aside.name} and a new one begun.")
+            _logger.warning("%s: is damaged (%s); it was moved to %s and a new one begun.", path, error, aside.name)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             return _connect(path)
     except (OSError, sqlite3.Error) as error:
         problem = "is used by another stan-edge" if "locked" in str(error) else f"cannot be opened ({error})"
-        raise ConfigError(f"--outbox {path.parent}: {path.name} {problem}; give another folder.") from error
+        raise ConfigError(f"{path} {problem}; give another folder.", field="outbox.folder") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

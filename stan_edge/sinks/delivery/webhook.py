@@ -14,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import random
 import re
 import socket
@@ -25,14 +26,16 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from stan_edge.errors import ConfigError
-from stan_edge.log import Say, say
 from stan_edge.records import Event, Record
+from stan_edge.sinks.delivery.address import split_url
 from stan_edge.sinks.delivery.events import EventDelivery
 from stan_edge.sinks.delivery.message import Message
 from stan_edge.sinks.delivery.outbox import Outbox
+
+_logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 ANSWER_S = 15.0
@@ -52,8 +55,8 @@ class WebhookTarget:
     host: str
     port: int | None
     tls: bool
-    target: str = field(repr=False)
-    """Path and query."""
+    path: str = field(repr=False)
+    """With the query."""
     authorization: str | None = field(repr=False)
     secret: bytes | None = field(repr=False)
 
@@ -68,18 +71,17 @@ class WebhookTarget:
             ConfigError: it is no such address or secret; the sentence repeats neither.
         """
         try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+            parts, host = split_url(url, ("http", "https"))
             user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-            target = quote(parts.path or "/", safe="/%:=&~+!$,;'@()*[]") + (
+            path = quote(parts.path or "/", safe="/%:=&~+!$,;'@()*[]") + (
                 "?" + quote(parts.query, safe="/%:=&~+!$,;'@()*[]?") if parts.query else ""
             )
         except ValueError:
-            raise ConfigError("--webhook: this is no address; write it like https://host:8443/path.") from None
-        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", host) or port == 0:
-            raise ConfigError("--webhook: this is no address; write it like https://host:8443/path.")
+            raise ConfigError(
+                "This is not an address; write it like https://host:8443/path.", field="webhook.url"
+            ) from None
         basic = None if user == b":" else f"Basic {base64.b64encode(user).decode()}"
-        return cls(host, port, parts.scheme == "https", target, basic, None if secret is None else _key(secret))
+        return cls(host, parts.port, parts.scheme == "https", path, basic, None if secret is None else _key(secret))
 
     def headers(self, message: Message, now_s: float) -> dict[str, str]:
         """Of the request that brings this message at this time (seconds since 1970)."""
@@ -106,13 +108,13 @@ class Webhook(EventDelivery):
         outbox: where events wait.
     """
 
-    def __init__(self, hook: WebhookTarget, outbox: Outbox, *, say: Say = say) -> None:
-        self._hook = hook
-        self._tls = ssl.create_default_context() if hook.tls else None
+    def __init__(self, target: WebhookTarget, outbox: Outbox) -> None:
+        self._target = target
+        self._tls = ssl.create_default_context() if target.tls else None
         self._failures = 0
         self._not_before_s = 0.0
         self._refused = 0
-        super().__init__("webhook", outbox, say)
+        super().__init__("webhook", outbox)
 
     @property
     def lost(self) -> int:
@@ -134,18 +136,19 @@ class Webhook(EventDelivery):
         if early_s > 0:
             return early_s
         try:
-            status, asked_s = self._post(message)
+            status, retry_after_s = self._post(message)
         except (OSError, HTTPException) as error:
             return self._failed(str(error) or type(error).__name__, None)
         if status in REFUSED:
             self._refused += 1
-            self.complain(f"{self._hook.host} refuses a message for good (HTTP {status}); it is lost.")
+            self.complain(f"{self._target.host} refuses a message for good (HTTP {status}); it is lost.")
         elif not 200 <= status < 300:
-            return self._failed(f"HTTP {status}", asked_s)
+            return self._failed(f"HTTP {status}", retry_after_s)
         else:
             self.delivered += 1
         if self._failures:
-            self._say(f"webhook: {self._hook.host} answers again, {len(self._outbox) - 1} more messages go out.")
+            more = len(self._outbox) - 1
+            _logger.info("webhook: %s answers again, %d more messages go out.", self._target.host, more)
         self._failures = 0
         self._outbox.remove_first()
         return 0.0
@@ -155,25 +158,26 @@ class Webhook(EventDelivery):
 
     def _post(self, message: Message) -> tuple[int, float | None]:
         """Status of the answer, and for how many seconds it asks us to stay away."""
-        hook = self._hook
+        target = self._target
         connection = (
-            HTTPSConnection(hook.host, hook.port, timeout=TIMEOUT_S, context=self._tls)
-            if hook.tls
-            else HTTPConnection(hook.host, hook.port, timeout=TIMEOUT_S)
+            HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=self._tls)
+            if target.tls
+            else HTTPConnection(target.host, target.port, timeout=TIMEOUT_S)
         )
         with closing(connection):
             connection.connect()
             with _at_most(ANSWER_S, connection.sock):
-                connection.request("POST", hook.target, message.body, hook.headers(message, time.time()))
+                connection.request("POST", target.path, message.body, target.headers(message, time.time()))
                 answer = connection.getresponse()
             wait = answer.headers.get("Retry-After", "")
             return answer.status, float(wait) if re.fullmatch(r"\d{1,9}", wait) else None
 
-    def _failed(self, why: str, asked_s: float | None) -> float:
+    def _failed(self, why: str, retry_after_s: float | None) -> float:
         if self._failures == 0:
-            self._say(f"webhook: {self._hook.host} does not take messages ({why}); they wait, it is tried again.")
+            host = self._target.host
+            _logger.warning("webhook: %s does not take messages (%s); they wait, it is tried again.", host, why)
         backoff_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
-        wait_s = backoff_s if asked_s is None else min(max(asked_s, backoff_s), LONGEST_RETRY_S)
+        wait_s = backoff_s if retry_after_s is None else min(max(retry_after_s, backoff_s), LONGEST_RETRY_S)
         self._failures += 1
         self._not_before_s = time.monotonic() + wait_s
         return wait_s
@@ -205,5 +209,7 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        raise ConfigError("--webhook: the secret is empty or not base64 after whsec_; give another one.")
+        raise ConfigError(
+            "The secret is empty or not base64 after whsec_; give another one.", field="webhook.secret_file"
+        )
     return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -282,14 +283,16 @@ def test_on_a_gpu_results_stay_as_they_are_when_the_engine_runs_again(tiny_bundl
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_cached_engine_is_used_and_a_damaged_one_refused(
-    tiny_bundle: Bundle, on_gpu: Backend, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Bundle, on_gpu: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="stan_edge")
     if not on_gpu.name.startswith("tensorrt"):
         pytest.skip(f"{on_gpu.name} keeps no engines of ours")
     on_gpu.load(tiny_bundle.forward())
-    assert "building the" in capsys.readouterr().err
+    assert "building the" in caplog.text
+    caplog.clear()
     on_gpu.load(tiny_bundle.forward())
-    assert "building the" not in capsys.readouterr().err
+    assert "building the" not in caplog.text
     folder = engines_folder()
     assert folder is not None
     (engine,) = folder.rglob("*.engine")

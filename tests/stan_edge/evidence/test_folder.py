@@ -30,7 +30,7 @@ def write(tiny_bundle: Bundle, make_case: Callable[..., Case]) -> Callable[..., 
 
     def write(number: int = 0, seconds: float = 2.0) -> Callable[[Path], None]:
         case = make_case(number, seconds)
-        return lambda folder: write_pack(folder, case, tiny_bundle.contract, contract_file, "vanilla", "none")
+        return lambda folder: write_pack(folder, case, tiny_bundle.contract, contract_file, "none")
 
     return write
 
@@ -159,5 +159,5 @@ def test_a_kill_leaves_whole_packs_and_a_part_that_the_next_start_removes(tmp_pa
 def test_a_folder_that_cannot_be_one_is_refused_by_its_flag(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" if kind == "file" else tmp_path / "nowhere" / "evidence"
-    with pytest.raises(ConfigError, match=r"--evidence .*: cannot be a folder \(.+\); give one"):
+    with pytest.raises(ConfigError, match=r"cannot be a folder \(.+\); give one"):
         EvidenceFolder(folder, Retention())

@@ -28,7 +28,7 @@ def main(folder: Path, bundle_folder: Path, run: str) -> None:
     for number in itertools.count():
         packs.add(
             f"{run}-{number}",
-            lambda part: write_pack(part, case, bundle.contract, contract_file, "vanilla", "none"),
+            lambda part: write_pack(part, case, bundle.contract, contract_file, "none"),
         )
         print(f"{run}-{number}", flush=True)
 

@@ -13,10 +13,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from bench.faults import records
+from stan_edge import log
 from stan_edge.journal.writer import Journal
 
 
 def main(folder: str, run: str, events: str = "", pause_s: str = "0") -> None:
+    log.configure()
     journal = Journal(Path(folder))
     journal.record(records.start(run=run))
     for number in range(int(events)) if events else count():

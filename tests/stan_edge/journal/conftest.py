@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stan_edge.journal.schema import FILE, Row
+from stan_edge.journal.rows import Row
+from stan_edge.journal.schema import FILE
 from stan_edge.journal.store import open_store
 from stan_edge.journal.writer import Journal
-
-Said = list[str]
 
 
 def event_row(number: int, phase: str = "start", *, at_ms: int = 0, exported_ms: int | None = None) -> Row:
@@ -53,17 +53,13 @@ def filled(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said() -> Said:
-    return []
-
-
-@pytest.fixture
-def start_journal(tmp_path: Path, said: Said) -> Iterator[Callable[..., Journal]]:
-    """Opens journals whose sentences are kept, and closes them at the end."""
+def start_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Journal]]:
+    """Opens journals, and closes them at the end; `caplog` has what they log."""
+    caplog.set_level(logging.INFO, logger="stan_edge")
     opened: list[Journal] = []
 
     def start(folder: Path | None = None, **options: object) -> Journal:
-        opened.append(Journal(folder or tmp_path / "journal", say=said.append, **options))  # type: ignore[arg-type]
+        opened.append(Journal(folder or tmp_path / "journal", **options))  # type: ignore[arg-type]
         return opened[-1]
 
     yield start

@@ -17,10 +17,11 @@ from bench.faults import records
 from stan_edge.errors import JournalDamagedError, JournalError
 from stan_edge.journal import store as store_module
 from stan_edge.journal.reader import events, read_rows
-from stan_edge.journal.schema import FILE, PAGE_BYTES, Row, _crc
+from stan_edge.journal.rows import Row, checksum
+from stan_edge.journal.schema import FILE, PAGE_BYTES
 from stan_edge.journal.store import open_store
 from stan_edge.journal.writer import Journal
-from tests.stan_edge.journal.conftest import Said, copy_of, event_row, many, set_mark
+from tests.stan_edge.journal.conftest import copy_of, event_row, many, set_mark
 
 ALARMS = {(row.event, row.phase) for row in many() if row.kind == "event"}
 
@@ -187,7 +188,10 @@ def test_a_repair_that_is_killed_between_two_renames_is_finished(filled: Path, m
 
 
 def test_damage_that_is_met_while_running_does_not_stop_the_run(
-    start_journal: Callable[..., Journal], tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+    start_journal: Callable[..., Journal],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     journal = start_journal()
     journal.record(records.start())
@@ -207,7 +211,7 @@ def test_damage_that_is_met_while_running_does_not_stop_the_run(
     journal.record(records.end())
     journal.close()
     assert alarms(read_rows(tmp_path / "journal", "records").rows) == {("run-0", "start"), ("run-0", "end")}
-    assert [sentence for sentence in said if "set aside" in sentence] == said
+    assert [sentence for sentence in caplog.messages if "set aside" in sentence] == caplog.messages
     assert [row.phase for row in read_rows(tmp_path / "journal", "records").rows if row.kind == "journal"] == [
         "set_aside"
     ]
@@ -278,7 +282,7 @@ def test_only_the_newest_damaged_file_is_kept(filled: Path) -> None:
     ],
 )
 def test_a_row_that_nobody_wrote_is_left_out_though_its_sum_is_right(
-    filled: Path, change: dict[str, object], body: str | bytes | None
+    filled: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object], body: str | bytes | None
 ) -> None:
     row = dict(zip(("seq", "at_ms", "camera", "kind", "event", "phase"), event_row(0).stored(), strict=False))
     row |= {"seq": 5000} | change
@@ -286,13 +290,12 @@ def test_a_row_that_nobody_wrote_is_left_out_though_its_sum_is_right(
     with closing(sqlite3.connect(filled / FILE, isolation_level=None)) as file:
         file.execute(
             f"INSERT INTO {'windows' if row['kind'] == 'window' else 'records'} VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)",
-            (*head, body, _crc(head, body)),
+            (*head, body, checksum(head, body)),
         )
     assert alarms(read_rows(filled, "records").rows) >= ALARMS
-    said: list[str] = []
-    with closing(Journal(filled, say=said.append)) as journal:
+    with closing(Journal(filled)) as journal:
         journal.record(records.event(99, "start"))
-    assert not any("no answer" in sentence for sentence in said)
+    assert not any("no answer" in sentence for sentence in caplog.messages)
     found = read_rows(filled, "records").rows
     assert "run-99" in {one.event for one in found}
     assert alarms(found) >= ALARMS

@@ -20,23 +20,21 @@ from stan_edge.journal import writer as writer_module
 from stan_edge.journal.reader import events, mark_exported, read_rows
 from stan_edge.journal.store import Store
 from stan_edge.journal.writer import ALARM_WAIT_S, Journal
-from stan_edge.retention import Retention
 from tests.conftest import wait_until
-from tests.stan_edge.journal.conftest import Said
 
 
 def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said
+    small_disk: Path, start_journal: Callable[..., Journal], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = small_disk / "journal"
     journal = start_journal(folder)
     journal.record(records.start())
     journal.record(records.event(0, "start"))
-    assert said == []
+    assert caplog.messages == []
     filling = fill(small_disk)
     announced = 1
     began_s = time.monotonic()
-    while not said:  # what the WAL had room for is written
+    while not caplog.messages:  # what the WAL had room for is written
         journal.record(records.event(announced, "start"))
         announced += 1
     for number in range(announced, announced + 50):
@@ -45,15 +43,15 @@ def test_a_full_disk_stops_nothing_and_takes_the_alarms_when_it_has_room_again(
         journal.record(records.event(number, "update"))
         journal.record(records.event(number, "end"))
     assert time.monotonic() - began_s < ALARM_WAIT_S  # nobody waits for a disk that is known to be full
-    assert len(said) == 1
-    assert "cannot be written (database or disk is full); running goes on" in said[0]
+    assert len(caplog.messages) == 1
+    assert "cannot be written (database or disk is full); running goes on" in caplog.messages[0]
     filling.unlink()
-    wait_until(lambda: len(said) == 2)
-    assert "can be written again" in said[1]
-    assert "50 event records, 50 windows are lost" in said[1]
+    wait_until(lambda: len(caplog.messages) == 2)
+    assert "can be written again" in caplog.messages[1]
+    assert "50 event records, 50 windows are lost" in caplog.messages[1]
     journal.record(records.end())
     journal.close()
-    assert len(said) == 2
+    assert len(caplog.messages) == 2
     rows = read_rows(folder, "records").rows
     starts = {row.event for row in rows if row.phase == "start"}
     assert starts == {f"run-{number}" for number in range(announced + 50)}
@@ -83,34 +81,34 @@ def test_files_that_may_not_grow_are_a_full_disk_too(tmp_path: Path) -> None:
 
 
 def test_what_the_disk_never_took_is_said_at_the_end(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said
+    small_disk: Path, start_journal: Callable[..., Journal], caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = start_journal(small_disk / "journal")
     fill(small_disk)
-    while not said:
+    while not caplog.messages:
         journal.record(records.event(0, "start"))
     journal.record(records.event(1, "start"))
     journal.record(records.window(1))
     journal.close()
-    assert "ended without" in said[-1]
-    assert "alarms, 1 windows, which the disk did not take" in said[-1]
+    assert "ended without" in caplog.messages[-1]
+    assert "alarms, 1 windows, which the disk did not take" in caplog.messages[-1]
 
 
 def test_a_disk_that_is_full_before_the_journal_begins_is_waited_for(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said
+    small_disk: Path, start_journal: Callable[..., Journal], caplog: pytest.LogCaptureFixture
 ) -> None:
     filling = fill(small_disk)
     journal = start_journal(small_disk / "journal")
     journal.record(records.event(0, "start"))
-    assert len(said) == 1
+    assert len(caplog.messages) == 1
     filling.unlink()
-    wait_until(lambda: len(said) == 2)
+    wait_until(lambda: len(caplog.messages) == 2)
     journal.close()
     assert [event.rows[0].event for event in events(read_rows(small_disk / "journal", "records").rows)] == ["run-0"]
 
 
 def test_a_disk_that_turns_read_only_and_back_again(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said
+    small_disk: Path, start_journal: Callable[..., Journal], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = small_disk / "journal"
     ended = start_journal(folder)
@@ -119,14 +117,14 @@ def test_a_disk_that_turns_read_only_and_back_again(
     remount(small_disk, "ro")
     journal = start_journal(folder)
     journal.record(records.event(1, "start"))
-    assert len(said) == 1
-    assert "cannot be written" in said[0]
+    assert len(caplog.messages) == 1
+    assert "cannot be written" in caplog.messages[0]
     (before,) = events(read_rows(folder, "records").rows)
     assert before.rows[0].event == "run-0"
     with pytest.raises(JournalError, match="cannot be marked"):
         mark_exported(folder, [before])
     remount(small_disk, "rw")
-    wait_until(lambda: len(said) == 2)
+    wait_until(lambda: len(caplog.messages) == 2)
     journal.close()
     assert len(list(events(read_rows(folder, "records").rows))) == 2
 
@@ -136,7 +134,10 @@ def remount(disk: Path, mode: str) -> None:
 
 
 def test_windows_give_way_when_somebody_else_fills_the_disk(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path,
+    start_journal: Callable[..., Journal],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trimming, "TRIM_EVERY_S", 0.0)
     folder = small_disk / "journal"
@@ -154,12 +155,15 @@ def test_windows_give_way_when_somebody_else_fills_the_disk(
     wait_until(lambda: len(read_rows(folder, "windows").rows) < before)
     journal.record(records.event(0, "end"))
     journal.close()
-    assert said == []
+    assert caplog.messages == []
     assert len(read_rows(folder, "records").rows) == 9
 
 
 def test_a_disk_that_hangs_delays_an_alarm_by_a_bounded_time(
-    start_journal: Callable[..., Journal], tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+    start_journal: Callable[..., Journal],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     journal = start_journal()
     journal.record(records.event(0, "start"))
@@ -177,9 +181,9 @@ def test_a_disk_that_hangs_delays_an_alarm_by_a_bounded_time(
     began_s = time.monotonic()
     journal.record(records.event(1, "start"))
     assert time.monotonic() - began_s < 0.5  # waited for once
-    assert ["no answer from the disk" in sentence for sentence in said] == [True]
+    assert ["no answer from the disk" in sentence for sentence in caplog.messages] == [True]
     answers.set()
-    wait_until(lambda: len(said) == 2)
+    wait_until(lambda: len(caplog.messages) == 2)
     journal.close()
     rows = read_rows(tmp_path / "journal", "records").rows
     assert [(row.event, row.phase) for row in rows if row.event] == [
@@ -188,7 +192,10 @@ def test_a_disk_that_hangs_delays_an_alarm_by_a_bounded_time(
 
 
 def test_memory_is_bounded_while_the_disk_is_full(
-    small_disk: Path, start_journal: Callable[..., Journal], said: Said, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path,
+    start_journal: Callable[..., Journal],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(writer_module, "MAX_RECORDS", 100)
     filling = fill(small_disk)
@@ -196,9 +203,9 @@ def test_memory_is_bounded_while_the_disk_is_full(
     for number in range(150):
         journal.record(records.event(number, "start"))
     filling.unlink()
-    wait_until(lambda: len(said) == 2)
+    wait_until(lambda: len(caplog.messages) == 2)
     journal.close()
-    assert "50 alarms are lost" in said[1]
+    assert "50 alarms are lost" in caplog.messages[1]
     kept = [row.event for row in read_rows(small_disk / "journal", "records").rows if row.kind == "event"]
     assert kept == [f"run-{number}" for number in range(50, 150)]  # the newest
 
@@ -216,14 +223,15 @@ def test_a_second_run_is_refused_and_the_first_goes_on(start_journal: Callable[.
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "none" / "journal"):
-        with pytest.raises(ConfigError, match=f"--journal {folder}"):
+        with pytest.raises(ConfigError, match=f"{folder} cannot be a journal's folder") as refused:
             Journal(folder)
+        assert refused.value.field == "journal.folder"
 
 
 def test_records_of_several_cameras_and_threads_are_all_there_in_order(
-    start_journal: Callable[..., Journal], tmp_path: Path, said: Said
+    start_journal: Callable[..., Journal], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    journal = start_journal(trimming=Retention())
+    journal = start_journal()
 
     def watch(camera: str) -> None:
         journal.record(records.start(camera, run=camera))
@@ -245,7 +253,7 @@ def test_records_of_several_cameras_and_threads_are_all_there_in_order(
         assert [row.kind for row in of_camera] == ["start", *["event"] * 40, "end"]
         assert [row.event for row in of_camera if row.phase == "end"] == [f"camera {k}-{n}" for n in range(20)]
     assert len(read_rows(tmp_path / "journal", "windows").rows) == 80
-    assert said == []
+    assert caplog.messages == []
 
 
 def test_a_name_that_is_no_text_is_kept_as_far_as_it_is_one(

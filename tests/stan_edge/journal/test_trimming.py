@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bench.faults import records
 from stan_edge.journal.reader import events, mark_exported, read_rows
-from stan_edge.journal.schema import FILE, PAGE_BYTES, Head
+from stan_edge.journal.rows import Head
+from stan_edge.journal.schema import FILE, PAGE_BYTES
 from stan_edge.journal.store import Store, open_store
 from stan_edge.journal.trimming import DAY_MS, KEPT_FREE_PAGES, expendable, limit_bytes, trim, used_bytes
 from stan_edge.journal.writer import Journal
@@ -138,14 +139,14 @@ def test_space_is_really_given_back(tmp_path: Path) -> None:
 
 
 def test_alarms_that_fill_the_journal_are_kept_and_said(
-    start_journal: Callable[..., Journal], tmp_path: Path, said: list[str]
+    start_journal: Callable[..., Journal], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = start_journal(retention=Retention(megabytes=0.01))
     for number in range(30):
         journal.record(records.event(number, "start"))
-    wait_until(lambda: said)
+    wait_until(lambda: caplog.messages)
     journal.close()
-    assert ["were not exported do not fit into the 0 MB" in sentence for sentence in said] == [True]
+    assert ["were not exported do not fit into the 0 MB" in sentence for sentence in caplog.messages] == [True]
     rows = read_rows(tmp_path / "journal", "records").rows
     assert sum(row.kind == "event" for row in rows) == 30
     assert [row.phase for row in rows if row.kind == "journal"] == ["too_large"]

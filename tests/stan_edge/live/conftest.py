@@ -101,7 +101,9 @@ class Quick(Explainer):
     def __call__(self, pictures: Any, class_index: int = -1, window: int = 0) -> Explanation:
         level = pictures.reshape(-1, *pictures.shape[-4:]).mean(axis=(0, 2, 3, 4), dtype=np.float64) / 255  # [T]
         logits = np.array([0.5 - level.mean(), level.mean() - 0.5, 0.0, 0.0, 0.0], np.float32) * 40
-        return Explanation(logits, (level * 1e-3).astype(np.float32), level[:, None, None].astype(np.float32))
+        return Explanation(
+            logits, (level * 1e-3).astype(np.float32), level[:, None, None].astype(np.float32), self.method
+        )
 
 
 class Labels(Classifier):

@@ -36,19 +36,19 @@ class Engine(Explainer):
         self._inside.release()
         if self._error:
             raise self._error
-        return [Explanation(np.array([window], np.float32), np.zeros(1), np.zeros(1)) for window in windows]
+        return [Explanation(np.array([window], np.float32), np.zeros(1), np.zeros(1), "vanilla") for window in windows]
 
 
 class Cameras:
     """Ask in this order, each in a thread of its own; the first one has the engine until all of them have asked."""
 
     def __init__(self, engine: Engine, requests: Sequence[Request]) -> None:
-        lane = InferenceQueue()
+        queue = InferenceQueue()
         self.answers: dict[int, Any] = {}
 
         def ask(request: Request) -> None:
             try:
-                self.answers[request.window] = lane.run(request).logits[0]
+                self.answers[request.window] = queue.run(request).logits[0]
             except ConfigError as error:
                 self.answers[request.window] = error
 
@@ -56,7 +56,7 @@ class Cameras:
         for number, thread in enumerate(threads):
             thread.start()
             until_s = time.monotonic() + 20
-            while (len(lane._waiting) < number or not engine.runs) and time.monotonic() < until_s:
+            while (len(queue._waiting) < number or not engine.runs) and time.monotonic() < until_s:
                 time.sleep(0.001)
         engine.free.set()
         for thread in threads:

@@ -32,7 +32,7 @@ def rungs(cheap_s: Callable[[float], float], labels_s: Callable[[float], float])
         cheap, labels = Slow(Quick(CHEAP), clock, cheap_s), Labels(clock, labels_s)
         return [
             ServiceLevel("full", explainer),
-            ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ),
+            ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ, needs_tracker=True),
             ServiceLevel("cheaper_method", cheap, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("explain_every_second", cheap, labels, explain_every=2, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("labels_only", None, labels, detection_hz=REDUCED_DETECTION_HZ),

@@ -39,7 +39,7 @@ def noted(ladder: LoadShedder, late_s: float, from_s: float, until_s: float) -> 
     for k in range(round((until_s - from_s) / HOP_S)):
         now_s = from_s + k * HOP_S
         if ladder.note(late_s, now_s) is not None:
-            changes.append((now_s, ladder.rung.level))
+            changes.append((now_s, ladder.current.level))
     return changes
 
 
@@ -53,7 +53,7 @@ def test_a_hiccup_changes_nothing(ladder: LoadShedder) -> None:
     for second in range(60):
         assert noted(ladder, 5.0, second, second + 0.8) == []
         assert noted(ladder, 0.15, second + 0.8, second + 1.0) == []
-    assert ladder.rung.level == "full"
+    assert ladder.current.level == "full"
 
 
 def test_room_steps_up_one_by_one_and_slower_than_down(ladder: LoadShedder) -> None:
@@ -72,7 +72,7 @@ def test_room_steps_up_one_by_one_and_slower_than_down(ladder: LoadShedder) -> N
 def test_on_time_without_room_stays_where_it_is(ladder: LoadShedder) -> None:
     noted(ladder, 0.3, 0.0, 1.5)
     assert noted(ladder, 0.15, 1.5, 1000.0) == []
-    assert ladder.rung.level == "half_rate_detection"
+    assert ladder.current.level == "half_rate_detection"
 
 
 def test_what_is_always_too_much_is_tried_less_and_less_often() -> None:
@@ -82,9 +82,9 @@ def test_what_is_always_too_much_is_tried_less_and_less_often() -> None:
         0.0,
     )
     while now_s < 7200.0:
-        late_s = 0.25 if ladder.rung.level == "full" else 0.02
+        late_s = 0.25 if ladder.current.level == "full" else 0.02
         if ladder.note(late_s, now_s) is not None:
-            changes.append((now_s, ladder.rung.level))
+            changes.append((now_s, ladder.current.level))
         now_s += HOP_S
     tried = [at_s for at_s, level in changes if level == "full"]
     waits = np.diff(tried)
@@ -93,7 +93,7 @@ def test_what_is_always_too_much_is_tried_less_and_less_often() -> None:
     assert len(changes) < 40
     # and once there is room to stay, a later lack of it starts anew
     noted(ladder, 0.02, now_s, now_s + 2000)
-    assert ladder.rung.level == "full"
+    assert ladder.current.level == "full"
     noted(ladder, 0.25, now_s + 2000, now_s + 2002)
     assert noted(ladder, 0.02, now_s + 2002, now_s + 2020)[0][0] - now_s - 2002 == pytest.approx(UP_AFTER_S, abs=1.0)
 
@@ -102,7 +102,7 @@ def test_a_break_starts_the_judgement_anew(ladder: LoadShedder) -> None:
     noted(ladder, 0.3, 0.0, 0.8)
     ladder.rest()
     assert ladder.note(0.3, 3600.0) is None
-    assert ladder.rung.level == "full"
+    assert ladder.current.level == "full"
 
 
 def test_a_rung_says_what_is_done_with_each_window() -> None:
@@ -115,7 +115,7 @@ def test_a_rung_says_what_is_done_with_each_window() -> None:
         "every_second_window": ServiceLevel("every_second_window", explainer, take_every=2),
     }  # type: ignore[arg-type]
     e, x, s = explainer, labeller, None
-    assert {name: [rung.way(n) for n in range(4)] for name, rung in ways.items()} == {
+    assert {name: [level.predictor(n) for n in range(4)] for name, level in ways.items()} == {
         "all": [e, e, e, e],
         "explain_every_second": [e, x, e, x],
         "labels_only": [x, x, x, x],

@@ -20,11 +20,12 @@ from stan_edge.person.tracking import NOBODY, Region
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
+from stan_edge.reports.charts import LINE_PX, MARGIN_PX
 from stan_edge.reports.recording import PICTURE_PX, RecordingReport, explain_recording
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import WIDTH_PX, OverlayVideo
-from stan_edge.sinks.timeline_picture import THUMB_PX, TimelinePicture
+from stan_edge.sinks.timeline_picture import LEFT_PX, THUMB_PX, TimelinePicture
 from stan_edge.sources import Frame, ScriptedSource, Show
 from stan_edge.types import Image, Mask, PixelBox, Square
 
@@ -188,6 +189,9 @@ def likeness(picture: Image, texture: Image, scale: float) -> float:
 
 
 def pictures_of(path: Path) -> list[Image]:
+    if path.suffix == ".png":  # the frames below the charts
+        below_px = LINE_PX + MARGIN_PX
+        return [cv2.imread(str(path))[-below_px - THUMB_PX * HEIGHT // WIDTH : -below_px, LEFT_PX:]]
     if path.suffix != ".mp4":
         return [cv2.imread(str(path))]
     video, pictures = cv2.VideoCapture(str(path)), []

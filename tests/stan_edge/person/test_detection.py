@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from stan_bench.cli import bench
-from stan_edge.cli import run
+from stan_edge.config import RunConfig
 from stan_edge.errors import ConfigError
+from stan_edge.live.run import run
 from stan_edge.model.bundle import CONTRACT, write_digests
 from stan_edge.model.contract import read_contract, write_contract
 from stan_edge.person.detection import MediapipeDetector, watching
@@ -40,11 +41,13 @@ def test_the_detector_gives_masks_where_the_model_asks_for_them(
     spec = contract.input.model_copy(update={"region": region})
     write_contract(bundle_copy / CONTRACT, contract.model_copy(update={"input": spec}))
     write_digests(bundle_copy)
-    monkeypatch.setattr(run, "_stop_on_signals", lambda _: None)
     monkeypatch.setattr("stan_edge.person.detection.MediapipeDetector", detector)
-    command = {"run": run.command, "bench": bench.command}[verb]
     with pytest.raises(AskedError) as asked:
-        command(str(demo_clip()), model=bundle_copy, backend="onnxruntime")
+        if verb == "run":
+            model = {"bundle": bundle_copy, "backend": "onnxruntime"}
+            run(RunConfig(cameras=[{"source": str(demo_clip())}], model=model))
+        else:
+            bench.command(str(demo_clip()), model=bundle_copy, backend="onnxruntime")
     assert asked.value.args == (region == "mask",)
 
 

@@ -1,7 +1,7 @@
 """What the frame scores of the shipped model say of clips whose truth is known, by the way a user gets them.
 
-The clips are drawn people that training never saw. Bounds stand beside what was measured; a method for which a promise
-does not hold fails here, visibly, with its figures.
+The clips are synthetic people that training never saw. Bounds stand beside what was measured; a method for which a
+promise does not hold fails here, visibly, with its figures.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.model.contract import METHODS, Method
 from stan_edge.pipeline.attribution import correct
-from stan_edge.pipeline.pipeline import Pipeline
+from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 from stan_edge.records import Record, WindowResult
 from stan_edge.sources import Frame, ScriptedSource, Show
 from stan_train.regions import KnownRegions
-from stan_train.synthetic import draw_clip
+from stan_train.synthetic import render_clip
 from tests.conftest import Kept
 
 BUNDLE = open_bundle(shipped_bundle())
@@ -58,7 +58,7 @@ class Scene:
 @cache
 def fall(seed: int) -> tuple[Scene, int, int]:
     """A drawn fall, and its first and last frame."""
-    clip = draw_clip("falling", seed, duration_s=8, fps=10, size_px=(160, 120))
+    clip = render_clip("falling", seed, duration_s=8, fps=10, size_px=(160, 120))
     first, last = np.flatnonzero(clip.important)[[0, -1]]
     return Scene(clip.frames, clip.boxes_px), int(first), int(last)
 
@@ -96,9 +96,9 @@ def watch(scene: Scene, method: Method, hop_s: float = 2.0, target_class: str | 
 
 def window(scene: Scene) -> np.ndarray:
     """What the network is shown of the first 20 frames."""
-    stream = Pipeline("room", BUNDLE.contract, "vanilla", 2.0, KnownRegions(scene.boxes_px), live=False)
-    due = [w for k, picture in enumerate(scene.pictures) for w in stream.feed(Frame(k, k / 10, picture))[1]]
-    return stream.network_input(due[0])[0][0]
+    inputs = InputStream(BUNDLE.contract.input, 2.0, KnownRegions(scene.boxes_px), live=False)
+    due = [w for k, picture in enumerate(scene.pictures) for w in inputs.take(Frame(k, k / 10, picture))[1]]
+    return inputs.network_input(due[0]).pictures[0]
 
 
 def raw_and_corrected(shown: np.ndarray, method: Method, explained: int = FALLING) -> tuple[np.ndarray, np.ndarray]:

@@ -56,7 +56,9 @@ class Brightness(Explainer):
     def __call__(self, pictures: np.ndarray, class_index: int = -1, window: int = 0) -> Explanation:
         level = pictures.mean(axis=(0, 2, 3, 4), dtype=np.float64) / 255  # [T]
         logits = np.array([0.5 - level.mean(), level.mean() - 0.5, 0.1, 0.05, 0.0], np.float32) * 8
-        return Explanation(logits, (level * 1e-3).astype(np.float32), level[:, None, None].astype(np.float32))
+        return Explanation(
+            logits, (level * 1e-3).astype(np.float32), level[:, None, None].astype(np.float32), self.method
+        )
 
 
 def played(
@@ -161,18 +163,18 @@ class Concluded:
 
 def concluded(bundle: Bundle, steps: list[Step], hop_ticks: int, shed: Callable[[Window], bool]) -> Concluded:
     """A stream through to its end; windows for which `shed` says so are not explained."""
-    stream, explainer = Pipeline("room", bundle.contract, "vanilla", hop_ticks * TICK_S, None, live=True), Brightness()
-    source, windows = ScriptedSource(steps), []
+    contract, explainer, hop_s = bundle.contract, Brightness(), hop_ticks * TICK_S
+    pipeline, source = Pipeline("room", contract, explainer, hop_s, live=True), ScriptedSource(steps)
+    windows = []
     while (frame := source.read()) is not None:
-        windows += stream.feed(frame)[1]
-    windows += stream.finish_windows()
+        windows += pipeline.take(frame)[1]
+    windows += pipeline.due_at_end()
     results, frames = [], []
     for window in windows:
-        lost = window.reason is not None or shed(window)
-        step = stream.conclude(window, None if lost else explainer(stream.network_input(window)[0]), 0.0)
-        results.append(step.result)
-        frames += step.final
-    return Concluded(results, frames + stream.finish()[0])
+        outcome = pipeline.process(window, None if shed(window) else explainer)
+        results.append(outcome.result)
+        frames += outcome.final
+    return Concluded(results, frames + pipeline.conclude()[0])
 
 
 @given(recordings, st.integers(1, 20), st.sets(st.integers(0, 80)))

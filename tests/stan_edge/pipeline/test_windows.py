@@ -160,9 +160,10 @@ def test_an_empty_stream_gives_no_window() -> None:
 
 
 @pytest.mark.parametrize("hop_s", [0.0, -0.1, 0.05, 0.15, 2.1, 100.0])
-def test_a_hop_that_does_not_fit_is_refused_by_its_flag(hop_s: float) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"--hop {hop_s:g}")):
+def test_a_hop_that_does_not_fit_is_refused_by_its_field(hop_s: float) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{hop_s:g} s must be")) as refused:
         hop_ticks(SPEC, hop_s)
+    assert refused.value.field == "model.hop_s"
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 7, 20])

@@ -15,19 +15,18 @@ import cv2
 import numpy as np
 import pytest
 
-import stan_edge
 from stan_edge.backends.base import Backend
-from stan_edge.errors import ConfigError
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.pipeline.timeline import TimelineFrame
-from stan_edge.reports.charts import draw_report
-from stan_edge.reports.drawing import png
+from stan_edge.reports.charts import MARGIN_PX, WIDTH_PX, render
+from stan_edge.reports.drawing import RED
 from stan_edge.reports.html import html_report
 from stan_edge.reports.json import JsonReport
 from stan_edge.reports.recording import KEY_FRAME_GAP_S, RecordingReport, explain_recording
+from stan_edge.reports.recording_charts import LEFT_PX, draw_recording
 from stan_edge.sources import Gap, ScriptedSource, Show
 from tests.conftest import Kept
 
@@ -97,16 +96,32 @@ def test_another_class_is_explained_everywhere(
     assert {point.label for point in asked.curves["gradcam"]} <= {None, "headache"}
 
 
-def test_the_picture_shows_a_curve_for_each_method_and_the_key_frames(
+def test_the_figure_shows_labels_events_a_curve_for_each_method_and_the_key_frames(
     film: RecordingReport, tiny_bundle: Bundle
 ) -> None:
-    picture = draw_report(film, tiny_bundle.contract)
-    read = cv2.imdecode(np.frombuffer(png(picture), np.uint8), cv2.IMREAD_COLOR)
-    assert read.shape == picture.shape
-    red = (picture == (235, 64, 52)).all(-1)
-    assert red.any()
-    lit = red.nonzero()[1].mean() / picture.shape[1] * film.duration_s
-    assert 2.0 < lit < 7.0  # where the light is on, within the reach of a window
+    contract = tiny_bundle.contract
+    labels, events, *rest = draw_recording(film, contract).axes
+    curves, frames = rest[: len(METHODS)], rest[len(METHODS) :]
+    assert {text.get_text() for text in labels.get_yticklabels()} == {"background", "falling"}
+    assert [text.get_text() for text in events.get_yticklabels()] == ["falling"]
+    spans = [path.get_extents().intervalx.tolist() for path in events.collections[0].get_paths()]
+    assert spans == [[event.t_start_s, event.t_end_s] for event in film.events]
+    for axes, method in zip(curves, METHODS, strict=True):
+        assert method in axes.get_title()
+        assert axes.get_xlim() == (0.0, film.duration_s)
+        names = [str(patch.get_label()) for patch in axes.patches]
+        assert f"falling ≥ {contract.methods[method].thresholds['falling']:g}" in names
+    assert sum(len(axes.images) for axes in frames) == len(film.key_frames)
+    assert len(draw_recording(film, contract, key_frames=False).axes) == 2 + len(METHODS)
+
+
+def test_the_picture_is_red_where_the_light_is_on(film: RecordingReport, tiny_bundle: Bundle) -> None:
+    content = render(lambda: draw_recording(film, tiny_bundle.contract, key_frames=False))
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert picture.shape[1] == WIDTH_PX
+    columns = (picture == RED).all(axis=-1)[:, LEFT_PX:].nonzero()[1]
+    lit_s = np.median(columns) / (WIDTH_PX - LEFT_PX - MARGIN_PX) * film.duration_s
+    assert 2.0 < lit_s < 7.0  # within the reach of a window
 
 
 class _Tags(HTMLParser):
@@ -173,39 +188,3 @@ def test_memory_does_not_grow_with_the_length(
 
     short, long = peak_mb(4), peak_mb(16)
     assert long < 1.2 * short + 1
-
-
-def test_five_lines_of_a_program_explain_its_pictures(
-    tiny_bundle: Bundle, film: RecordingReport, noisy: Callable[..., np.ndarray]
-) -> None:
-    frames = (picture for level in (60, 190, 60) for picture in noisy(30, level))  # made one by one
-    found = stan_edge.explain(
-        frames, fps=10, methods=("gradcam", "vanilla"), model=tiny_bundle.folder, person=False, backend="onnxruntime"
-    )
-    assert [event.label for event in found.events] == ["falling"]
-    assert list(found.curves) == ["gradcam", "vanilla"]
-    before_the_gap = [point for point in film.curves["gradcam"] if point.t_s < 4.0]  # no window with other pictures
-    assert list(found.curves["gradcam"])[: len(before_the_gap)] == before_the_gap
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"fps": 0.0}, "a rate above 0"),
-        ({"methods": ()}, "at least one method"),
-        ({"methods": ("shap",)}, "Method shap"),
-        ({"explain_class": "background"}, "'background' is not one of falling, headache"),
-        ({"frames": [np.zeros((4, 4), np.uint8)]}, "Picture 0 is uint8 of shape"),
-        ({"frames": [np.zeros((4, 4, 3), np.float32)]}, "Picture 0 is float32"),
-    ],
-)
-def test_what_cannot_be_explained_is_refused(tiny_bundle: Bundle, change: dict[str, Any], says: str) -> None:
-    good: dict[str, Any] = {
-        "frames": [np.zeros((48, 64, 3), np.uint8)] * 3,
-        "fps": 10.0,
-        "model": tiny_bundle.folder,
-        "person": False,
-        "backend": "onnxruntime",
-    }
-    with pytest.raises(ConfigError, match=re.escape(says)):
-        stan_edge.explain(**(good | change))

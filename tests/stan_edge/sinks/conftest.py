@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,7 +31,8 @@ from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Metrics
-from stan_edge.sources import ScriptedSource
+from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import Step
 
 OpenMqtt = Callable[..., Mqtt]
 
@@ -119,9 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        told = answer if isinstance(answer, dict) else {"status": answer}
-        self.send_response(told["status"])
-        for name, value in told.items():
+        headers = answer if isinstance(answer, dict) else {"status": answer}
+        self.send_response(headers["status"])
+        for name, value in headers.items():
             if name != "status":
                 self.send_header(name, value)
         self.end_headers()
@@ -129,10 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def said() -> list[str]:
-    """What a sink says."""
-    return []
+@pytest.fixture(autouse=True)
+def _all_messages(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="stan_edge")
 
 
 @pytest.fixture
@@ -165,13 +167,13 @@ def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
 
 
 @pytest.fixture
-def open_mqtt(said: list[str]) -> Iterator[OpenMqtt]:
+def open_mqtt() -> Iterator[OpenMqtt]:
     opened: list[Mqtt] = []
 
     def start(broker: Broker | int, outbox: Path | None = None, **options: Any) -> Mqtt:
         if isinstance(broker, int):
             broker = Broker.parse(f"mqtt://127.0.0.1:{broker}/ward")
-        opened.append(Mqtt(broker, CAMERA, ALARMS, Outbox(outbox, said.append), say=said.append, **options))
+        opened.append(Mqtt(broker, CAMERA, ALARMS, Outbox(outbox), **options))
         return opened[-1]
 
     yield start
@@ -187,10 +189,10 @@ def tell(sink: Sink, *records: Record) -> None:
 class Served:
     """The three sinks, and how to ask them."""
 
-    def __init__(self, couriers: list[DeliveryWorker]) -> None:
+    def __init__(self, deliveries: list[DeliveryWorker]) -> None:
         self.port = free_port()
         self.health = Health()
-        self.metrics = Metrics("room", HOP_S, self.health, couriers)
+        self.metrics = Metrics("room", HOP_S, self.health, deliveries)
         self.server = HttpServer(ListenAddress("127.0.0.1", self.port), [self.health], self.metrics.registry)
         self.sinks: list[Sink] = [self.health, self.metrics, self.server]
 
@@ -228,3 +230,9 @@ def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable
         return Runtime(tiny_bundle, backend, explain, sinks).run(source, None)
 
     return watch
+
+
+@pytest.fixture(scope="module")
+def scene(noisy: Callable[..., np.ndarray]) -> list[Step]:
+    """Dark, then light, which is `falling`."""
+    return [Show([*noisy(15, 60), *noisy(30, 190)], 10)]

@@ -30,9 +30,9 @@ from tests.stan_edge.sinks.conftest import START, an_event
 
 
 @pytest.fixture
-def make(eager_bundle: Bundle, said: list[str], tmp_path: Path) -> Callable[..., Evidence]:
+def make(eager_bundle: Bundle, tmp_path: Path) -> Callable[..., Evidence]:
     def start(folder: Path | None = None, **options: float) -> Evidence:
-        return Evidence(folder or tmp_path / "evidence", eager_bundle, "vanilla", "none", say=said.append, **options)
+        return Evidence(folder or tmp_path / "evidence", eager_bundle, "vanilla", "none", **options)
 
     return start
 
@@ -87,12 +87,12 @@ def test_a_run_leaves_a_whole_pack_for_each_event(
     eager_bundle: Bundle,
     noisy: Callable[..., np.ndarray],
     tmp_path: Path,
-    said: list[str],
+    caplog: pytest.LogCaptureFixture,
     live: bool,
     script_ends: list[Fail],
 ) -> None:
     sink = watch(Show(list(noisy(70, 60, 1)), 10), *script_ends, live=live, around_s=2.0)
-    assert (said, sink.lost) == ([], 0)
+    assert (caplog.messages, sink.lost) == ([], 0)
     found = packs_in(tmp_path / "evidence")
     assert len(found) == sink.written > 0
     for pack in found:
@@ -123,14 +123,14 @@ def test_a_run_leaves_a_whole_pack_for_each_event(
 
 
 def test_a_recording_run_again_keeps_its_packs_and_says_so(
-    watch: Callable[..., Evidence], tmp_path: Path, said: list[str]
+    watch: Callable[..., Evidence], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = []
     for _ in range(2):
         watch()
         names.append([path.name for path in packs_in(tmp_path / "evidence")])
     assert names[0] == names[1] != []
-    (sentence,) = said
+    (sentence,) = caplog.messages
     assert f"{len(names[0])} of the events were there already" in sentence
 
 
@@ -148,7 +148,7 @@ def test_a_gap_in_a_clip_takes_its_time(
 
 
 def test_a_full_disk_is_said_once_costs_no_run_and_leaves_nothing_half_written(
-    small_disk: Path, make: Callable[..., Evidence], pictures: np.ndarray, said: list[str]
+    small_disk: Path, make: Callable[..., Evidence], pictures: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = small_disk / "evidence"
     sink = make(folder)
@@ -159,19 +159,22 @@ def test_a_full_disk_is_said_once_costs_no_run_and_leaves_nothing_half_written(
     for number in (1, 2):
         alarm(sink, number, pictures, to_s=10 + 10 * number)
         wait_until(lambda number=number: sink.lost == number)  # type: ignore[misc]
-    assert len(said) == 1
-    assert "No space left on device" in said[0]
+    assert len(caplog.messages) == 1
+    assert "No space left on device" in caplog.messages[0]
     assert [path.name[:1] for path in folder.iterdir()] == ["c"]
     filling.unlink()
     alarm(sink, 3, pictures, to_s=40)
     sink.close()
-    assert said[1:] == [f"--evidence {folder}: can be written again; 2 events are missing."]
+    assert caplog.messages[1:] == [f"evidence {folder}: can be written again; 2 events are missing."]
     assert (sink.written, sink.lost) == (2, 2)
     assert [changed(pack) for pack in packs_in(folder)] == [[], []]
 
 
 def test_a_disk_that_hangs_holds_up_no_camera(
-    make: Callable[..., Evidence], pictures: np.ndarray, said: list[str], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Evidence],
+    pictures: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     released, real = threading.Event(), evidence.write_pack
 
@@ -180,7 +183,7 @@ def test_a_disk_that_hangs_holds_up_no_camera(
         real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(evidence, "write_pack", hang)
-    monkeypatch.setattr(evidence, "LEAVE_S", 0.5)
+    monkeypatch.setattr(evidence, "FLUSH_S", 0.5)
     sink = make()
     sink.record(START)
     events = WAITING_CASES + 4
@@ -190,11 +193,10 @@ def test_a_disk_that_hangs_holds_up_no_camera(
     began_s = time.monotonic()
     sink.close()
     assert time.monotonic() - began_s < 3
-    assert "the disk is too slow" in said[0]
-    assert "is stuck and was left behind" in said[-1]
+    assert "the disk is too slow" in caplog.messages[0]
+    assert "is stuck and was left behind" in caplog.messages[-1]
     released.set()
-    sink._cases.put(None)
-    sink._thread.join(20)
+    wait_until(lambda: not sink._worker.alive)
     assert sink.written + sink.lost == events
 
 
@@ -225,6 +227,6 @@ def test_memory_is_bounded_by_the_ring_however_long_it_runs(
     for k in range(2000):
         sink.frame(Frame(k, k / 10, pictures[k % len(pictures)]), NOBODY)
         if k % 500 == 499:
-            held.append(sink._gatherer._ring.used_bytes)  # type: ignore[union-attr]
+            held.append(sink._collector._ring.used_bytes)  # type: ignore[union-attr]
     assert max(held) <= 1.05 * held[0]
     sink.close()

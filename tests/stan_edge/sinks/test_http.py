@@ -146,9 +146,10 @@ def test_clients_that_say_nothing_take_neither_threads_nor_the_place_of_others(
     serving.server.close()
 
 
-def test_an_address_that_is_taken_is_refused_by_its_flag(served: Served) -> None:
-    with pytest.raises(ConfigError, match=f"--http 127.0.0.1:{served.port}: cannot be listened on"):
+def test_an_address_that_is_taken_is_refused_by_its_field(served: Served) -> None:
+    with pytest.raises(ConfigError, match=f"127.0.0.1:{served.port} cannot be listened on") as refused:
         HttpServer(ListenAddress("127.0.0.1", served.port), [served.health], served.metrics.registry)
+    assert refused.value.field == "http.listen"
 
 
 def test_the_address_may_be_a_port_and_is_then_this_machine_only() -> None:
@@ -168,7 +169,7 @@ def test_any_text_is_an_address_or_a_sentence(text: str) -> None:
     try:
         at = ListenAddress.parse(text)
     except ConfigError as error:
-        assert str(error).startswith("--http")
+        assert error.field == "http.listen"
         assert "\n" not in str(error)
     else:
         assert 0 < at.port < 65536

@@ -134,14 +134,14 @@ def test_a_window_later_than_a_hop_is_late_and_a_shed_one_is_shed(served: Served
     assert found["stan_edge_window_latency_seconds_bucket", "0.3"] == 2
 
 
-def test_deliveries_are_counted(said: list[str]) -> None:
+def test_deliveries_are_counted() -> None:
     released = threading.Event()
 
     class Stuck(DeliveryWorker):
         def take(self, record: object, at: str) -> None:
             released.wait(20)
 
-    stuck = Stuck("stuck", said.append)
+    stuck = Stuck("stuck")
     serving = Served([stuck])
     for _ in range(4):
         stuck.record(START)

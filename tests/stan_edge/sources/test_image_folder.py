@@ -54,8 +54,9 @@ def test_a_folder_without_a_rate_asks_for_it(tmp_path: Path) -> None:
 
 def test_a_rate_for_anything_else_is_refused(tmp_path: Path) -> None:
     for spec in ("film.mp4", "rtsp://eve:secret@10.0.0.8/live"):
-        with pytest.raises(ConfigError, match="--fps") as refused:
+        with pytest.raises(ConfigError, match="A rate is for a folder of pictures") as refused:
             open_source(spec, fps=10)
+        assert refused.value.field == "cameras.fps"
         assert "secret" not in str(refused.value)
 
 

@@ -170,9 +170,10 @@ def test_crop_cuts_the_rectangle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "-1,0,10,10", "0,0,0,10", "1,2,3,4,5", "1.5,0,10,10"])
-def test_a_wrong_crop_names_the_flag(text: str) -> None:
-    with pytest.raises(ConfigError, match="--crop"):
+def test_a_wrong_crop_is_refused_by_its_field(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
         Crop.parse(text)
+    assert refused.value.field == "cameras.crop"
 
 
 def test_a_crop_outside_the_picture_names_both_sizes() -> None:
@@ -196,6 +197,6 @@ def test_a_missing_demo_clip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(demo, "files", lambda _: tmp_path)
     with pytest.raises(ConfigError, match="demo clip"):
         demo_clip()
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "demo.mp4").touch()
-    assert demo_clip() == tmp_path / "models" / "demo.mp4"
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "demo.mp4").touch()
+    assert demo_clip() == tmp_path / "shipped" / "demo.mp4"

@@ -13,8 +13,8 @@ from captum.attr import Saliency
 
 from stan_edge.errors import CheckpointError
 from stan_export.hugging_face import PROCESSOR, read_hugging_face
-from stan_export.tensorrt import build_with_tensorrt_rtx
 from tests.stan_export.classifier.conftest import CLASSES, FRAMES, SIZE
+from tests.stan_export.conftest import build_with_tensorrt_rtx
 
 TOLERANCE = 1e-5
 STAA = ("timesformer", "vivit")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, Threads, need_extra
+from stan_edge.cli.options import BackendName, Threads
+from stan_edge.extras import need_extra
 
 
 def command(
@@ -33,8 +34,8 @@ def command(
     need_extra("train", "scipy")
     from stan_edge.backends.registry import open_backend
     from stan_edge.model.bundle import methods_named, methods_of, open_bundle
-    from stan_eval.recalibrate import recalibrate
+    from stan_eval.calibration.calibrate import calibrate
 
     opened = open_bundle(bundle)
     wanted = methods_of(opened) if methods is None else methods_named(opened, methods.split(","))
-    recalibrate(bundle, data, out or bundle, wanted, false_alarms_per_hour, open_backend(backend, threads=threads))
+    calibrate(bundle, data, out or bundle, wanted, false_alarms_per_hour, open_backend(backend, threads=threads))

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import BackendName, need_extra
+from stan_edge.cli.options import BackendName
 from stan_edge.errors import ConfigError
+from stan_edge.extras import need_extra
 
 
 def command(

@@ -1,4 +1,4 @@
-"""`stan-edge tables`: the paper's grid on drawn clips."""
+"""`stan-edge tables`: the paper's grid on synthetic clips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.options import need_extra
+from stan_edge.extras import need_extra
 
 
 def command(
@@ -27,8 +27,11 @@ def command(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 5_000_000,
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
-    """Train and measure every model, view and method of the paper on drawn clips, in one unattended run."""
-    need_extra("export", "torch", "onnx", "sklearn", "lightning_fabric")
+    """Train and measure every model, view and method of the paper on synthetic clips, in one unattended run."""
+    need_extra(
+        "export",
+        *("torch", "safetensors", "matplotlib", "lightning_fabric", "tensorboard", "sklearn", "scipy", "onnx"),
+    )
     from stan_eval.tables import GridOptions, tables
 
     options = GridOptions(

@@ -68,19 +68,26 @@ def synth(
     fps: Annotated[float, typer.Option("--fps", min=1.0, max=120.0)] = 10.0,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT, 160x120 to 1280x720.")] = "320x240",
     activity: Annotated[
-        list[str] | None, typer.Option("--activity", help="Draw only this one, repeatable; default: all.")
+        list[str] | None, typer.Option("--activity", help="Render only this one, repeatable; default: all.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
-    """Draw people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
+    """Render people falling, in pain, exercising and doing nothing special, as video files with exact labels."""
     from rich.console import Console
 
     from stan_train.progress import progress_bar
-    from stan_train.synth import SynthOptions, synthesise
     from stan_train.synthetic import ACTIVITIES
+    from stan_train.synthetic.dataset import SynthOptions, synthesise
 
-    options = SynthOptions(clips, seed, duration_s, fps, _size_px(size), tuple(activity or ACTIVITIES))
-    with progress_bar("drawing", Console(stderr=True)) as report:
+    options = SynthOptions(
+        clips=clips,
+        seed=seed,
+        duration_s=duration_s,
+        fps=fps,
+        size_px=_size_px(size),
+        activities=tuple(activity or ACTIVITIES),
+    )
+    with progress_bar("rendering", Console(stderr=True)) as report:
         manifest = synthesise(out, options, workers, report)
     print(f"{clips} clips in {manifest}; look at them: stan-edge data preview {manifest} -o preview")
 
@@ -117,7 +124,7 @@ def _print_scan(found: Scan) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         for name in (*sorted(set(kind)), None):
-            chosen = [clip for clip, its in zip(clips, kind, strict=True) if name is None or its == name]
+            chosen = [clip for clip, found in zip(clips, kind, strict=True) if name is None or found == name]
             counts = [str(sum(clip.label == label for clip in chosen) or "-") for label in labels]
             minutes = f"{sum(clip.duration_s for clip in chosen) / 60:.1f}"
             table.add_row(

@@ -1,4 +1,4 @@
-"""`stan-edge train`: manifests (or drawn clips) -> checkpoint."""
+"""`stan-edge train`: manifests (or synthetic clips) -> checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from stan_edge.cli.options import choice, need_extra
+from stan_edge.cli.options import choice
+from stan_edge.extras import need_extra
 
 DATA, MODEL, FIT, MACHINE = "Data", "Model", "Training", "Machine"
 
@@ -16,7 +17,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; a killed run in it is continued.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", help="Manifest to learn from, repeatable; none: clips are drawn.", rich_help_panel=DATA),
+        typer.Option("--data", help="Manifest to learn from, repeatable; none: synthetic clips.", rich_help_panel=DATA),
     ] = None,
     also: Annotated[
         list[Path] | None,
@@ -32,7 +33,7 @@ def command(
     fold: Annotated[int, typer.Option("--fold", min=1, help="Which fold to train.", rich_help_panel=DATA)] = 1,
     val_share: Annotated[float, typer.Option("--val-share", rich_help_panel=DATA)] = 0.1,
     clips: Annotated[
-        int, typer.Option("--clips", min=10, help="Clips to draw without --data.", rich_help_panel=DATA)
+        int, typer.Option("--clips", min=10, help="Synthetic clips to render without --data.", rich_help_panel=DATA)
     ] = 1200,
     whole_clips: Annotated[
         bool,
@@ -95,25 +96,32 @@ def command(
         typer.Option("--cache", help="Decoded clips; default: inside the run folder.", rich_help_panel=MACHINE),
     ] = None,
 ) -> None:
-    """Learn from clips what happens in them; without any, from drawn people."""
+    """Learn from clips what happens in them; without any, from synthetic people."""
     need_extra("train", "torch", "safetensors", "matplotlib", "lightning_fabric", "tensorboard", "sklearn")
     from stan_edge.model.contract import RegionKind, View
     from stan_train.augment import AugmentConfig
-    from stan_train.fit import FitConfig
-    from stan_train.splits import DataOptions
-    from stan_train.train import MachineOptions, ModelOptions, train
+    from stan_train.options import DataOptions, FitConfig, MachineOptions, ModelOptions
+    from stan_train.train import train
 
     train(
         out,
-        DataOptions(tuple(data or ()), tuple(also or ()), tuple(val or ()), folds, fold, val_share, clips),
+        DataOptions(
+            data=tuple(data or ()),
+            also=tuple(also or ()),
+            val=tuple(val or ()),
+            folds=folds,
+            fold=fold,
+            val_share=val_share,
+            draw=clips,
+        ),
         ModelOptions(
-            model,
-            init,
-            size_px,
-            window_s,
-            cast(View, choice("--view", view, *get_args(View))),
-            cast(RegionKind, choice("--region", region, *get_args(RegionKind))),
-            background,
+            model=model,
+            init=init,
+            size_px=size_px,
+            window_s=window_s,
+            view=cast(View, choice("--view", view, *get_args(View))),
+            region=cast(RegionKind, choice("--region", region, *get_args(RegionKind))),
+            background_share=background,
         ),
         FitConfig(
             epochs=epochs,
@@ -128,6 +136,10 @@ def command(
         ),
         AugmentConfig(flip=tuple(flip or ())),
         MachineOptions(
-            workers, devices, nodes, choice("--precision", precision, "auto", "32-true", "bf16-mixed"), cache
+            workers=workers,
+            devices=devices,
+            nodes=nodes,
+            precision=choice("--precision", precision, "auto", "32-true", "bf16-mixed"),
+            cache=cache,
         ),
     )

@@ -1,5 +1,6 @@
-"""Drawn videos of people doing five activities, with exact frame labels, for training without private recordings."""
+"""Synthetic videos of people in five activities, with exact frame labels: training without private recordings."""
 
-from stan_train.synthetic.clip import ACTIVITIES, SyntheticClip, draw_clip
+from stan_train.synthetic.clip import SyntheticClip, render_clip
+from stan_train.synthetic.motion.activities import ACTIVITIES
 
-__all__ = ["ACTIVITIES", "SyntheticClip", "draw_clip"]
+__all__ = ["ACTIVITIES", "SyntheticClip", "render_clip"]

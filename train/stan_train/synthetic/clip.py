@@ -1,44 +1,46 @@
-"""`draw_clip`: an activity, a person, a room and a camera, put together by a seed."""
+"""`render_clip`: an activity, a person, a room and a camera, put together by a seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stan_train.synthetic.body import Array, Physique, Skeleton, random_physique, solve
-from stan_train.synthetic.camera import Camera, FloatImage, random_mount
-from stan_train.synthetic.daily import background
-from stan_train.synthetic.falls import falling
-from stan_train.synthetic.figure import Looks, dress, random_looks
-from stan_train.synthetic.gestures import chest_pain, compensation, headache
-from stan_train.synthetic.movers import Mover, random_mover
-from stan_train.synthetic.render import Light, Parts, into_camera, shade, trace
-from stan_train.synthetic.scene import Backdrop, draw_room, random_room
-from stan_train.synthetic.script import Motion, Plan
-from stan_train.synthetic.sensor import Image, Sensor, develop, expose, noise_pool, random_sensor, vignette_map
-from stan_train.synthetic.shadow import floor_shadow
+from stan_train.synthetic.motion.activities import ACTIVITIES, PLANS
+from stan_train.synthetic.motion.body import Array, Physique, random_physique
+from stan_train.synthetic.motion.script import Motion, Plan
+from stan_train.synthetic.motion.skeleton import Skeleton, solve
+from stan_train.synthetic.render.backdrop import Backdrop, render_room
+from stan_train.synthetic.render.camera import Camera, FloatImage, random_mount
+from stan_train.synthetic.render.figure import dress
+from stan_train.synthetic.render.looks import Looks, random_looks
+from stan_train.synthetic.render.movers import Mover, random_mover
+from stan_train.synthetic.render.parts import Parts
+from stan_train.synthetic.render.raycast import into_camera, trace
+from stan_train.synthetic.render.room import random_room
+from stan_train.synthetic.render.sensor import (
+    Image,
+    Sensor,
+    develop,
+    expose,
+    noise_pool,
+    random_sensor,
+    vignette_map,
+)
+from stan_train.synthetic.render.shading import Light, shade
+from stan_train.synthetic.render.shadow import floor_shadow
 
-ACTIVITIES = ("background", "falling", "headache", "chest_pain", "compensation")
-PLANS: dict[str, Callable[[np.random.Generator, Physique, float], Plan]] = {
-    "background": background,
-    "falling": falling,
-    "headache": headache,
-    "chest_pain": chest_pain,
-    "compensation": compensation,
-}
 _SHUTTER_S = 1.0 / 40.0
 _BLUR_FROM_PX = 2.5  # how far a joint moves while the shutter is open before a second subframe is worth its time
-# how much larger than asked a picture is drawn, by the pixels asked for: large ones have finer edges anyway
+# how much larger than the frame a picture is rendered, by the pixels of the frame: large ones have finer edges anyway
 _SUPERSAMPLING = ((320 * 240, 1.5), (640 * 480, 1.25), (1280 * 720, 1.0))
 
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A drawn clip of L frames with exact labels.
+    """A synthetic clip of L frames with exact labels.
 
     frames: uint8 [L, H, W, 3], RGB. times_s: float64 [L]. label: one of ACTIVITIES. important: bool [L], True where
     the activity itself is visible. boxes_px: float32 [L, 4], x0 y0 x1 y1 around the body, clipped to the frame; NaN
@@ -55,7 +57,7 @@ class SyntheticClip:
     description: str
 
 
-def draw_clip(
+def render_clip(
     activity: str,
     seed: int,
     *,
@@ -63,7 +65,7 @@ def draw_clip(
     fps: float = 10.0,
     size_px: tuple[int, int] = (320, 240),
 ) -> SyntheticClip:
-    """Draws `activity` as the seed decides; the same arguments give the same bits.
+    """Renders `activity` as the seed decides; the same arguments give the same bits.
 
     Scene and motion depend on activity, seed and duration alone: another fps or size (width, height) shows the same
     event. Raises ValueError for an unknown activity, a negative seed, a duration outside 2..600 s, an fps outside
@@ -87,7 +89,7 @@ def draw_clip(
     scale = next(scale for limit_px, scale in _SUPERSAMPLING if width * height <= limit_px)
     camera = mount.camera(4 * round(width * scale / 4), 4 * round(height * scale / 4))
     rays = camera.rays()
-    backdrop = draw_room(room, camera, rays)
+    backdrop = render_room(room, camera, rays)
     sensor = random_sensor(streams[5], _mean_luminance(backdrop))
     vignette = vignette_map(sensor, camera.width_px, camera.height_px)
     empty = develop(backdrop.colour, sensor, vignette)
@@ -100,7 +102,7 @@ def draw_clip(
     boxes = np.full((count, 4), np.nan, np.float32)
     masks = np.zeros((count, height, -(-width // 8)), np.uint8)
     for i, t_s in enumerate(times):
-        picture, box, body_mask = studio.draw(float(t_s), plan.pose_at)
+        picture, box, body_mask = studio.render(float(t_s), plan.pose_at)
         grain = np.random.default_rng([seed, ACTIVITIES.index(activity), 6, i])
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         frames[i] = expose(small, sensor, pool, float(t_s), grain)
@@ -169,7 +171,7 @@ class Studio:
     body: Physique
     mover: Mover
 
-    def draw(self, t_s: float, pose_at: Motion | None) -> tuple[Image, Array | None, npt.NDArray[np.bool_]]:
+    def render(self, t_s: float, pose_at: Motion | None) -> tuple[Image, Array | None, npt.NDArray[np.bool_]]:
         """The picture at a moment [H, W, 3], the body's box (None where nobody is visible) and mask [H, W]."""
         if pose_at is None:
             return self._still(t_s, None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.faults.mosquitto import Listener, Mosquitto
 from stan_edge.sinks.delivery.home_assistant import discovery
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 from tests.stan_edge.sinks.conftest import ALARMS, START, OpenMqtt, an_event, tell
 
 
@@ -52,7 +53,7 @@ DOCUMENTED = {
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
 def test_whatever_classes_are_called_home_assistant_can_read_them(labels: list[str]) -> None:
-    found = discovery("ward", "ward/camera_0", START, labels)
+    found = discovery(Topics("ward", "camera 0"), START, labels)
     for (topic, config), label in zip(found, labels, strict=True):
         assert re.fullmatch(r"homeassistant/binary_sensor/[A-Za-z0-9_-]+/[A-Za-z0-9_-]+/config", topic)
         assert set(config) == DOCUMENTED

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.faults.mosquitto import Listener, Mosquitto, free_port
 from stan_edge.records import Record
 from stan_edge.sinks.delivery.outbox import Outbox
@@ -37,7 +39,7 @@ def test_every_phase_of_an_event_arrives_with_ids(
 
 
 def test_events_of_an_outage_arrive_in_order_and_a_consumer_can_tell_repetitions(
-    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt, said: list[str]
+    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = open_mqtt(mosquitto.port)
     tell(sink, START, *whole_event(0))
@@ -52,37 +54,37 @@ def test_events_of_an_outage_arrive_in_order_and_a_consumer_can_tell_repetitions
     assert in_order == [(f"run-{event}", phase) for event in range(40) for phase in range(3)]
     listener.wait(lambda: sink.waiting == 0)
     assert (sink.delivered, sink.lost) == (120, 0)
-    assert [sentence.split("(")[0] for sentence in said] == [
+    assert [sentence.split("(")[0] for sentence in caplog.messages] == [
         f"mqtt: the broker 127.0.0.1:{mosquitto.port} has been lost ",
         "mqtt: connected to 127.0.0.1 again, 117 messages go out.",
     ]
 
 
 def test_with_an_outbox_on_disk_events_outlast_a_restart(
-    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt, said: list[str], tmp_path: Path
+    mosquitto: Mosquitto, listener: Listener, open_mqtt: OpenMqtt, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     mosquitto.stop()
     sink = open_mqtt(mosquitto.port, tmp_path / "outbox" / "mqtt.sqlite")
     tell(sink, START, *whole_event(0, run="before"))
     sink.close()
-    assert said[-1] == "mqtt: 3 messages have not been delivered; they go out at the next start."
+    assert caplog.messages[-1] == "mqtt: 3 messages have not been delivered; they go out at the next start."
     mosquitto.start()
     sink = open_mqtt(mosquitto.port, tmp_path / "outbox" / "mqtt.sqlite")
     tell(sink, START, an_event(0, run="after"))
     listener.wait(lambda: len(listener.of("/event")) >= 4)
     sink.close()
     assert ids(listener.of("/event")) == [("before-0", 0), ("before-0", 1), ("before-0", 2), ("after-0", 0)]
-    assert len(Outbox(tmp_path / "outbox" / "mqtt.sqlite", said.append)) == 0
+    assert len(Outbox(tmp_path / "outbox" / "mqtt.sqlite")) == 0
 
 
-def test_without_one_what_is_lost_is_said(open_mqtt: OpenMqtt, said: list[str]) -> None:
+def test_without_one_what_is_lost_is_said(open_mqtt: OpenMqtt, caplog: pytest.LogCaptureFixture) -> None:
     sink = open_mqtt(free_port())
     tell(sink, START, an_event(0))
     began_s = time.monotonic()
     sink.close()
     assert time.monotonic() - began_s < 4.5
-    assert "cannot be reached" in said[0]
-    assert said[-1] == "mqtt: 1 messages have not been delivered; they are lost; --outbox DIR keeps them."
+    assert "cannot be reached" in caplog.messages[0]
+    assert caplog.messages[-1] == "mqtt: 1 messages have not been delivered; they are lost; --outbox DIR keeps them."
 
 
 def test_a_broker_that_never_answers_holds_up_nobody(open_mqtt: OpenMqtt) -> None:

@@ -1,4 +1,4 @@
-"""Nothing that a courier does holds up the camera."""
+"""Nothing that a delivery does holds up the camera."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from stan_edge.records import Record
 from stan_edge.sinks.delivery import worker
 from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sources import ScriptedSource, Show
+from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
 
 class Noting(DeliveryWorker):
-    def __init__(self, say: Callable[[str], None], do: Callable[[Record], None] = lambda _: None) -> None:
+    def __init__(self, do: Callable[[Record], None] = lambda _: None) -> None:
         self.taken: list[Record] = []
         self.left = False
         self._do = do
-        super().__init__("noting", say)
+        super().__init__("noting")
 
     def take(self, record: Record, at: str) -> None:
         self.taken.append(record)
@@ -47,53 +48,55 @@ def run(
     return watch
 
 
-def test_records_come_in_order_and_all_before_it_leaves(said: list[str]) -> None:
-    sink = Noting(said.append, lambda _: time.sleep(0.01))
+def test_records_come_in_order_and_all_before_it_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Noting(lambda _: time.sleep(0.01))
     records = [START, *(a_window(number) for number in range(20)), an_event(0)]
     for record in records:
         sink.record(record)
     sink.close()
     assert sink.taken == records
-    assert (sink.left, said) == (True, [])
-    assert not sink._thread.is_alive()
+    assert (sink.left, caplog.messages) == (True, [])
+    assert not sink._worker.alive
 
 
-def test_a_courier_that_raises_stops_neither_the_run_nor_itself(run: Callable[..., Any], said: list[str]) -> None:
+def test_a_delivery_that_raises_stops_neither_the_run_nor_itself(
+    run: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(_: Record) -> None:
         raise ZeroDivisionError("nobody thought of this")
 
-    sink = Noting(said.append, fail)
+    sink = Noting(fail)
     end = run(sink)
     assert (end.reason, end.windows.due) == ("end_of_stream", len(sink.taken) - 2 - sum(map(is_event, sink.taken)))
-    assert said == ["noting: ZeroDivisionError: nobody thought of this; going on."]
+    assert caplog.messages == ["noting: ZeroDivisionError: nobody thought of this; going on."]
 
 
 def is_event(record: Record) -> bool:
     return type(record).__name__ == "Event"
 
 
-def test_a_courier_that_hangs_costs_the_run_seconds_at_its_end_and_nothing_before(
-    run: Callable[..., Any], said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_delivery_that_hangs_costs_the_run_seconds_at_its_end_and_nothing_before(
+    run: Callable[..., Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "FLUSH_S", 0.5)
     released = threading.Event()
-    sink = Noting(said.append, lambda _: released.wait(30))
+    sink = Noting(lambda _: released.wait(30))
     began_s = time.monotonic()
     end = run(sink)
     assert end.reason == "end_of_stream"
     assert time.monotonic() - began_s < 15
-    assert len(said) == 1
-    assert "noting: is stuck and was left behind with" in said[0]
+    assert len(caplog.messages) == 1
+    assert "noting: is stuck and was left behind with" in caplog.messages[0]
     released.set()
-    sink._thread.join(5)
+    wait_until(lambda: not sink._worker.alive)
 
 
 def test_what_does_not_fit_is_counted_and_said_and_events_fit_longer_than_windows(
-    said: list[str], monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "TRAY_RECORDS", 10)
+    monkeypatch.setattr(worker, "QUEUE_RECORDS", 10)
     released = threading.Event()
-    sink = Noting(said.append, lambda _: released.wait(30))
+    sink = Noting(lambda _: released.wait(30))
     sink.record(START)
     while not sink.taken:
         time.sleep(0.001)
@@ -103,20 +106,20 @@ def test_what_does_not_fit_is_counted_and_said_and_events_fit_longer_than_window
     for number in range(8):
         sink.record(an_event(number))
     assert (sink.waiting, sink.lost) == (10, 6)
-    assert said == ["noting: takes nothing for too long; records are lost."]
+    assert caplog.messages == ["noting: takes nothing for too long; records are lost."]
     released.set()
     sink.close()
     assert len(sink.taken) == 11
 
 
-def test_closing_waits_for_what_is_under_way_but_not_for_ever(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_waits_for_what_is_under_way_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "FLUSH_S", 0.3)
 
     class Busy(Noting):
         def idle(self) -> bool:
             return False
 
-    sink = Busy(said.append)
+    sink = Busy()
     began_s = time.monotonic()
     sink.close()
     assert 0.3 <= time.monotonic() - began_s < 1.0

@@ -1,0 +1,5 @@
+"""What a run is told: one configuration, of a file, the environment, the command line or a program."""
+
+from stan_edge.config.run_config import RunConfig
+
+__all__ = ["RunConfig"]

@@ -1,0 +1,112 @@
+"""Pictures that follow each other in time as an mp4 that is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+
+from stan_edge.files import part_of, replacing
+from stan_edge.types import Image
+
+CODEC = "mp4v"
+
+
+class VideoWriter:
+    """Writes pictures at a steady rate; the first one decides the size, and without any there is no file.
+
+    The file takes its name at `close`, once it has been read back; in a `with` block, where that ends well.
+
+    Raises:
+        OSError: the file cannot be written, at `write`, or what was written cannot be read back, at `close`. Nothing is
+            left behind.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
+        self._fps = fps
+        self._video: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self.written = 0
+        """Pictures so far."""
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def write(self, image: Image, slots: int = 1) -> None:
+        """Show a picture (RGB) for so many of the video's slots of `1 / fps` seconds."""
+        if self._video is None:
+            self._video = self._open(image)
+        picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        if (picture.shape[1], picture.shape[0]) != self._size:  # it would be left out without a word
+            picture = cv2.resize(picture, self._size)
+        for _ in range(slots):
+            self._video.write(picture)
+        self.written += slots
+
+    def close(self) -> None:
+        """Put the file in place."""
+        if self._video is None:
+            return
+        self._release()
+        with replacing(self._path) as part:
+            found = frame_count(part)  # the encoder never says that the disk was full
+            if found != self.written:
+                raise OSError(errno.EIO, f"{found} of {self.written} pictures can be read back", str(self._path))
+
+    def discard(self) -> None:
+        """Break off; nothing is left."""
+        self._release()
+        part_of(self._path).unlink(missing_ok=True)
+
+    def _open(self, image: Image) -> cv2.VideoWriter:
+        self._size = (image.shape[1], image.shape[0])
+        part = part_of(self._path)
+        video = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*CODEC), self._fps, self._size)
+        if not video.isOpened():
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._path))
+        return video
+
+    def _release(self) -> None:
+        if self._video is not None:
+            self._video.release()
+        self._video = None
+
+
+def frame_count(path: Path) -> int:
+    """Pictures in a video, 0 where it is none."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        return round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    finally:
+        video.release()
+
+
+def slots_of(times_s: Sequence[float], fps: float) -> Iterator[int]:
+    """For how many slots of a video each picture shows, so that the video keeps their times: a gap shows the picture
+    before it, and of several in one slot all but the newest get 0.
+
+    Args:
+        times_s: when they were taken, in order.
+    """
+    due = 0
+    for _, later_s in pairwise(times_s):
+        # a slot shows the newest picture that was taken until its middle
+        until = max(round((later_s - times_s[0]) * fps), due)
+        yield until - due
+        due = until
+    if times_s:
+        yield 1

@@ -1,0 +1,45 @@
+"""Names of the MQTT topics of a camera; what is published on them is in `mqtt`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stan_edge.files import plain_name
+
+
+@dataclass(frozen=True)
+class Topics:
+    """`<prefix>/<camera>/event`, `state`, `availability` and `window`.
+
+    - `event`: every phase of every event, in order, QoS 1; the next one goes when the broker has the one before.
+      A repetition after an outage has the same `id` and `sequence`.
+    - `state`: what is the case, retained: label, probability, alarms that are on, what is left out to stay on time.
+    - `availability`: `online` or `offline`, retained; the broker itself says `offline` when the connection breaks.
+    - `window`: verdicts, thinned out, not kept for a broker that is away.
+
+    What is retained is sent with QoS 0, and anew on every connection: a repetition by QoS 1 would bring an old state
+    back.
+    """
+
+    prefix: str
+    """The first levels of this process' topics."""
+    camera: str
+
+    def _below(self, name: str) -> str:
+        return f"{self.prefix}/{plain_name(self.camera)}/{name}"
+
+    @property
+    def event(self) -> str:
+        return self._below("event")
+
+    @property
+    def state(self) -> str:
+        return self._below("state")
+
+    @property
+    def availability(self) -> str:
+        return self._below("availability")
+
+    @property
+    def window(self) -> str:
+        return self._below("window")

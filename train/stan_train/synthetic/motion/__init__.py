@@ -1,0 +1,1 @@
+"""What bodies do: activities as joints in metres along time, without a pixel."""

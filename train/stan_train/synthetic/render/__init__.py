@@ -1,0 +1,1 @@
+"""Joints to pictures: figures, rooms, light, cameras and their sensors."""
