@@ -2,6 +2,7 @@
 # make test   install everything into .venv; format, lint, types, tests with warnings as errors
 # make test-runtime, make test-models   its two halves: the runtime, and training and export
 # make test-slow   the tests that take minutes
+# make docs   builds the documentation into .site/, offline; warnings are errors
 # make tables   the paper's grid on synthetic clips, about an hour on two cores; a killed run goes on
 
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-runtime test-models test-slow check tables clean
+.PHONY: demo test test-runtime test-models test-slow check docs tables clean
 
 demo: $(VENV)/.runtime
 	mkdir -p .demo
@@ -40,6 +41,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+	@echo "open .site/index.html"
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -53,4 +58,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.runtime
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo .site .pytest_cache .mypy_cache .ruff_cache .hypothesis

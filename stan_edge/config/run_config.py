@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from stan_edge.backends.base import BackendName, Precision
 from stan_edge.config.fields import File, Option, Section, Source, Text, setting
+from stan_edge.log import LogLevel
 from stan_edge.model.contract import Method
 from stan_edge.person.anonymize import Privacy
 from stan_edge.retention import LONGEST_AROUND_S, Retention
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 MQTT_PASSWORD, WEBHOOK_SECRET = "STAN_EDGE_MQTT_PASSWORD", "STAN_EDGE_WEBHOOK_SECRET"
 """Environment variables that hold a secret where no file does."""
 NO_CAMERA = (

@@ -15,7 +15,6 @@ from stan_edge.errors import concerning
 from stan_edge.extras import need_extra
 from stan_edge.files import plain_name
 from stan_edge.live.cameras import read_secret
-from stan_edge.log import say
 from stan_edge.model.contract import Contract
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.delivery.outbox import Outbox
@@ -116,7 +115,7 @@ class Deliveries:
 
     def _outbox(self, sink: str, camera: str) -> Outbox:
         with concerning("outbox.folder"):
-            return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite", say)
+            return Outbox(self.outbox and self.outbox / f"{sink}-{plain_name(camera)}.sqlite")
 
 
 def _broker(config: MqttConfig) -> Broker | None:
