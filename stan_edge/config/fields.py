@@ -29,7 +29,8 @@ class Option:
 class Section(BaseModel):
     """Fields of one concern."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # built when first used: the help of the command needs the fields alone
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
     panel: ClassVar[str | None] = None
     """Heading of its flags in the help; None: among those without one."""
 

@@ -166,15 +166,15 @@ class RunConfig(Section):
     """A whole run. A TOML file says `[camera]`, or `[[camera]]` for each of several, for `cameras`."""
 
     cameras: Annotated[tuple[CameraConfig, ...], Field(strict=False)] = ()
-    model: ModelConfig = ModelConfig()
-    journal: JournalConfig = JournalConfig()
-    evidence: EvidenceConfig = EvidenceConfig()
-    pictures: PicturesConfig = PicturesConfig()
-    mqtt: MqttConfig = MqttConfig()
-    webhook: WebhookConfig = WebhookConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    http: HttpConfig = HttpConfig()
-    log: LogConfig = LogConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    journal: JournalConfig = Field(default_factory=JournalConfig)
+    evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
+    pictures: PicturesConfig = Field(default_factory=PicturesConfig)
+    mqtt: MqttConfig = Field(default_factory=MqttConfig)
+    webhook: WebhookConfig = Field(default_factory=WebhookConfig)
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig)
+    http: HttpConfig = Field(default_factory=HttpConfig)
+    log: LogConfig = Field(default_factory=LogConfig)
 
     @model_validator(mode="after")
     def _fit_together(self) -> RunConfig:
@@ -201,7 +201,9 @@ def _refused(field: str, reason: str) -> PydanticCustomError:
 
 
 SECTIONS: dict[str, type[Section]] = {"cameras": CameraConfig} | {
-    name: type(field.default) for name, field in RunConfig.model_fields.items() if name != "cameras"
+    name: field.annotation
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
 
 
