@@ -15,7 +15,6 @@ from stan_edge.sources.paced import PacedSource
 from stan_edge.sources.reader import Reader
 from stan_edge.sources.reconnecting import Reconnecting
 from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, Off, ScriptedSource, Show
-from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.sources.video import VideoFile
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "PacedSource",
     "Reader",
     "Reconnecting",
-    "ScriptedCamera",
     "ScriptedSource",
     "Segment",
     "Show",

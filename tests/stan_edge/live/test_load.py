@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from stan_bench.simulation import SimulatedClock
 from stan_edge.backends.base import Backend
-from stan_edge.clock import SimulatedClock
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
 from stan_edge.live.load_shedding import ServiceLevel

@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
+from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.backends.base import Backend
-from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceAuthError, SourceConnectError, SourceDecodeError, SourceStalledError
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -30,7 +30,6 @@ from stan_edge.sources import (
     Jump,
     Off,
     Reconnecting,
-    ScriptedCamera,
     ScriptedSource,
     Show,
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stan_edge.clock import SimulatedClock
+from stan_bench.simulation import SimulatedClock
 from stan_edge.errors import SourceDecodeError
 from stan_edge.records import Status
 from stan_edge.sources import Duplicate, Fail, Frame, Gap, Reader, ScriptedSource, Show, open_source
