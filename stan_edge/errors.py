@@ -1,5 +1,5 @@
-"""The exception tree. Whatever stan-edge raises on purpose ends the command with exit code 2; only a `SourceError` after
-frames have flowed, with 1.
+"""The exception tree. Whatever stan-edge raises on purpose ends the command with exit code 2, only a `SourceError` once
+frames have flowed with 1.
 
 Every message is one sentence that says what is wrong and what to do next. It does not say which option it is about:
 that is `field`, because the same value may come from a flag, a variable or a line of a file.

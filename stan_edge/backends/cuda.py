@@ -63,7 +63,7 @@ def has_gpu() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """Memory on the GPU, and the memory on the host that it is filled from or read into."""
+    """Memory on the GPU, and the host's that it is filled from or read into."""
 
     address: int
     host: NDArray[np.uint8]

@@ -59,7 +59,8 @@ def test_without_a_gpu_another_engine_runs_only_when_that_was_allowed() -> None:
 def test_without_a_gpu_auto_is_as_it_was_and_loads_nothing_for_one() -> None:
     heavy = ("tensorrt", "tensorrt_rtx", "cuda", "onnx", "stan_edge.backends.tensorrt.library")
     code = (
-        "import sys; from stan_edge.backends.registry import candidates, open_backend\nbackend = open_backend(threads=1)\n"
+        "import sys; from stan_edge.backends.registry import candidates, open_backend\n"
+        "backend = open_backend(threads=1)\n"
         f"print(backend.name, candidates() == {tuple(BACKENDS)}, [m for m in {heavy} if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
