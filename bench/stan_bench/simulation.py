@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from stan_bench.scripted import Moment, Off, Step, play
 from stan_edge.clock import Clock
 from stan_edge.errors import SourceStalledError
-from stan_edge.sources import Frame, Off, Source
-from stan_edge.sources.scripted import Moment, Step, play
+from stan_edge.sources import Frame, Source
 
 _ENDED_S = 0.02
 """How often it is looked, in real time, whether a thread has ended: that notifies nobody."""

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from stan_bench.scripted import Gap, Off, Show
 from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.clock import SystemClock
 from stan_edge.errors import SourceConnectError, SourceStalledError
-from stan_edge.sources import Gap, Off, Show
 from tests.stan_edge.sources.conftest import frames_of, picture
 
 
