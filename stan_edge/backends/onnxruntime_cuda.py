@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from stan_edge.backends.base import MOST_WINDOWS, Placement, Precision
 from stan_edge.backends.cuda import Gpu, find_gpu
 from stan_edge.backends.onnxruntime import PROVIDER as CPU
-from stan_edge.backends.onnxruntime import loading, nodes_in, ort, placement_of, session_options
+from stan_edge.backends.onnxruntime import loading, nodes_in, placement_of, session_options
 from stan_edge.backends.tensorrt.build import half_graph
 from stan_edge.errors import BackendFallbackError, BackendUnavailableError
+
+import onnxruntime as ort  # isort: skip  # after the module above, which keeps it from reporting
 
 CUDA = "CUDAExecutionProvider"
 FLOATS = frozenset({"float", "float16", "bfloat16", "double"})

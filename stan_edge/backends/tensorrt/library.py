@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from stan_edge.backends.base import PRECISIONS, Precision
 from stan_edge.backends.cuda import Gpu, find_gpu
@@ -56,7 +56,7 @@ def choose(backend: str, precision: str) -> Choice:
             "TensorRT builds engines only on the machine whose GPU they are for, and this one shows none; "
             f"build there, or ahead of time with --backend {AHEAD}."
         ) from error
-    return Choice(backend, import_library(backend), gpu, cast(Precision, precision))
+    return Choice(backend, import_library(backend), gpu, precision)
 
 
 def import_library(backend: str) -> Any:

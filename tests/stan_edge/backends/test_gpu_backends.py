@@ -152,11 +152,11 @@ def wrong_on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("wrong_on_gpu")
 def test_auto_leaves_an_engine_on_the_gpu_that_is_wrong_and_says_so(
-    tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend, (explainer,) = open_proven(tiny_bundle, ("vanilla",), threads=1)
     assert (backend.name, backend.fallback, explainer.method) == ("openvino", False, "vanilla")
-    assert "Backend tensorrt (f32) does not reproduce model tiny" in capsys.readouterr().err
+    assert "Backend tensorrt (f32) does not reproduce model tiny" in caplog.text
 
 
 @pytest.mark.usefixtures("wrong_on_gpu")
