@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stan_bench.scripted import Show, Step
+from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.backends.base import Backend
-from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceConnectError
 from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
@@ -20,8 +21,7 @@ from stan_edge.pipeline.predictor import Classifier, Explainer, Explanation, Pre
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import End, Record, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Frame, Reconnecting, ScriptedCamera, Show
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame, Reconnecting
 
 HOP_S = 0.2
 UNREACHABLE = SourceConnectError("it cannot be reached; check the cable.")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stan_bench.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.live.runtime import Runtime
@@ -17,8 +18,7 @@ from stan_edge.model.contract import Contract
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Black, Fail, Frame, Freeze, Gap, ScriptedSource, Show, Source
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame, Source
 
 
 class Recorder(Sink):

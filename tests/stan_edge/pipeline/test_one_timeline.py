@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stan_bench.scripted import Gap, ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import open_backend
 from stan_edge.live.runtime import Runtime
@@ -21,8 +22,7 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, Record, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Gap, ScriptedSource, Show, VideoFile, demo_clip
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import VideoFile, demo_clip
 
 TICK_S = 0.1
 

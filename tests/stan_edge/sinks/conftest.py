@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
+from stan_bench.scripted import ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -31,8 +32,6 @@ from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Metrics
-from stan_edge.sources import ScriptedSource, Show
-from stan_edge.sources.scripted import Step
 
 OpenMqtt = Callable[..., Mqtt]
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from stan_bench.scripted import Fail, Step
 from stan_edge.errors import SourceStalledError
 from stan_edge.model.bundle import Bundle
 from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.sinks.console import ConsoleView, Screen
 from stan_edge.sinks.failures import Failures
-from stan_edge.sources import Fail
-from stan_edge.sources.scripted import Step
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
 FAILS = Fail(SourceStalledError("Camera door gives no frames."))

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stan_bench.scripted import Gap, Show
 from stan_edge.errors import ConfigError
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End
 from stan_edge.sinks import health, http
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.http import HttpServer, ListenAddress
-from stan_edge.sources import Frame, Gap, Show
+from stan_edge.sources import Frame
 from tests.stan_edge.sinks.conftest import Served
 
 

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import free_port
+from stan_bench.scripted import Black, Show
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.predictor import Explainer
@@ -26,7 +27,7 @@ from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Families, Metrics
-from stan_edge.sources import Black, Frame, Show
+from stan_edge.sources import Frame
 from tests.stan_edge.sinks.conftest import HOP_S, START, Served, a_window, an_event
 
 

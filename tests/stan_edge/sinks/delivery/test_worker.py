@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stan_bench.scripted import ScriptedSource, Show
 from stan_edge.backends.base import Backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -17,7 +18,6 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Record
 from stan_edge.sinks.delivery import worker
 from stan_edge.sinks.delivery.worker import DeliveryWorker
-from stan_edge.sources import ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
