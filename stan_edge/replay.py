@@ -29,11 +29,6 @@ class StoredRun:
     end: dict[str, Any] | None
     """None: the run was cut off."""
 
-    @property
-    def frames(self) -> int | None:
-        """How many frames of the recording it took; None: nobody knows."""
-        return None if self.end is None else int(self.end["frames"])
-
 
 class Collector(Sink):
     """Keeps records as JSON, as a run would have written them."""
@@ -53,12 +48,10 @@ class FirstFrames:
         self._source, self._left = source, frames
 
     def read(self) -> Frame | None:
-        """The next frame; None once there were enough."""
         self._left -= 1
         return self._source.read() if self._left >= 0 else None
 
     def close(self) -> None:
-        """Close the source underneath."""
         self._source.close()
 
 

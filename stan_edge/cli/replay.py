@@ -51,8 +51,8 @@ def command(
         require_parity(bundle, engine, explainer)
         masks = bundle.contract.input.region == "mask"
         tracker = stack.enter_context(watching(masks=masks)) if start["person"] else None
-        if stored.frames is not None:
-            source = FirstFrames(source, stored.frames)
+        if stored.end is not None:
+            source = FirstFrames(source, int(stored.end["frames"]))
         options = {"hop_s": start["hop_s"], "target_class": start["target_class"]}
         Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))

@@ -22,6 +22,7 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Record, Status, WindowCounts
 from stan_edge.sinks import health
 from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
@@ -141,7 +142,7 @@ def test_deliveries_are_counted() -> None:
         def take(self, record: object, at: str) -> None:
             released.wait(20)
 
-    stuck = Stuck("stuck")
+    stuck = Stuck("stuck", Outbox(None))
     serving = Served([stuck])
     for _ in range(4):
         stuck.record(START)
