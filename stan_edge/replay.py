@@ -94,9 +94,11 @@ def differences(stored: StoredRun, fresh: Sequence[dict[str, Any]]) -> Iterator[
 
 def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Windows, and starts and ends of events, which say all that their updates do."""
-    named = {f"window {record['window']}": record for record in records if record["type"] == "window"}
+    named = {}
     for record in records:
-        if record["type"] == "event" and record["phase"] != "update":
+        if record["type"] == "window":
+            named[f"window {record['window']}"] = record
+        elif record["type"] == "event" and record["phase"] != "update":
             named[f"event {record['event']} {record['phase']}"] = record
     return named
 

@@ -88,8 +88,13 @@ class ConsoleView(Sink):
                 self._screen.say(record.camera, _load_line(record))
             case WindowResult():
                 self._window = record
+            case Event(phase="end"):
+                self._events.pop(record.event, None)
+                self._screen.say(record.camera, _event_line(record))
             case Event():
-                self._note(record)
+                self._events[record.event] = record
+                if record.phase == "start" and not self._screen.console.is_terminal:
+                    self._screen.say(record.camera, _event_line(record))
             case End():
                 self._screen.leave(self)
                 self._screen.say(record.camera, _summary(record))
@@ -119,13 +124,6 @@ class ConsoleView(Sink):
             bar.append(BLOCKS[min(int(value * 8 + 0.5), 8)], "bold red" if important else "cyan")
         parts.append(bar)
         return [*parts, *map(_event_line, list(self._events.values())[-SHOWN_EVENTS:])]
-
-    def _note(self, event: Event) -> None:
-        self._events[event.event] = event
-        if event.phase == "end":
-            del self._events[event.event]
-        if event.phase == "end" or (event.phase == "start" and not self._screen.console.is_terminal):
-            self._screen.say(event.camera, _event_line(event))
 
     def _state(self, window: WindowResult) -> Text:
         head = f"{window.t_end_s:7.1f} s  person {window.person:8s} {window.latency_ms:5.0f} ms  "
