@@ -112,16 +112,12 @@ class Metrics(Sink):
                 self._all.active.labels(self._camera, record.label).set(record.phase != "end")
 
     def _window(self, window: WindowResult) -> None:
+        outcome = "done" if window.valid else "shed" if window.reason == "shed" else "invalid"
+        self._all.windows.labels(self._camera, outcome, str(window.reason) if outcome == "invalid" else "").inc()
         if window.valid:
-            self._all.windows.labels(self._camera, "done", "").inc()
             self._all.unexplained.labels(self._camera).inc(window.method is None)
             self._all.latency.labels(self._camera).observe(window.latency_ms / 1e3)
-            if window.latency_ms / 1e3 > self._hop_s:
-                self._all.late.labels(self._camera).inc()
-        elif window.reason == "shed":
-            self._all.windows.labels(self._camera, "shed", "").inc()
-        else:
-            self._all.windows.labels(self._camera, "invalid", str(window.reason)).inc()
+            self._all.late.labels(self._camera).inc(window.latency_ms / 1e3 > self._hop_s)
 
 
 class _Deliveries(Collector):
