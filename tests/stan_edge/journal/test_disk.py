@@ -71,8 +71,9 @@ def test_files_that_may_not_grow_are_a_full_disk_too(tmp_path: Path) -> None:
     time.sleep(0.5)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
     assert process.stderr is not None
-    rest, errors = process.stdout.read(), process.stderr.read()  # `communicate` leaves out what `readline` has buffered
-    assert process.wait(60) == 0
+    with process:  # `communicate` would leave out what `readline` has buffered
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 0
     full, again = errors.splitlines()
     assert "cannot be written (disk I/O error)" in full
     assert "can be written again" in again
