@@ -41,8 +41,11 @@ class Outbox:
         self._writable = True
         self.lost = 0
         """Messages thrown away because there was no room."""
-        self._file, waiting = (None, []) if path is None else _open(path)
-        self._waiting = deque(waiting)
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._file: sqlite3.Connection | None = None
+        if path is not None:
+            self._file, waiting = _open(path)
+            self._waiting.extend(waiting)
         self._number = self._waiting[-1][0] if self._waiting else 0
 
     def __len__(self) -> int:
