@@ -33,7 +33,7 @@ STATE_EVERY_S = 1.0
 REFRESH_S = 60.0
 """The state is published at least this often while windows come, the availability in any case."""
 ACK_S = 1.0
-NOTHING_SEEN = {"at": None, "valid": False} | dict.fromkeys(("reason", "label", "probability", "person"))
+NO_WINDOW: dict[str, Any] = {"at": None, "valid": False} | dict.fromkeys(("reason", "label", "probability", "person"))
 """The part of the state that windows fill in."""
 
 
@@ -62,8 +62,8 @@ class Mqtt(DeliveryWorker):
         self._home_assistant = home_assistant
         self._start: Start | None = None
         self._alarms = dict.fromkeys(alarms, "OFF")
-        self._state: dict[str, Any] = {"camera": camera, "model": None} | NOTHING_SEEN
-        self._state |= {"alarms": self._alarms, "load": "full", "ended": None}
+        self._state = {"camera": camera, "model": None, **NO_WINDOW}
+        self._state.update(alarms=self._alarms, load="full", ended=None)
         self._state_sent_s = self._window_sent_s = self._refreshed_s = -REFRESH_S
         self._seen: list[object] | None = None  # label and validity in the last state
         self._in_flight: int | None = None  # paho's number of the outbox's first message
@@ -85,7 +85,7 @@ class Mqtt(DeliveryWorker):
                 self._announce()
             case WindowResult():
                 seen = record.to_json() | {"at": at}
-                self._state |= {key: seen[key] for key in NOTHING_SEEN}
+                self._state |= {key: seen[key] for key in NO_WINDOW}
                 self._publish_state(at_once=False)
                 self._publish_window(record, at)
             case Event():
@@ -95,7 +95,7 @@ class Mqtt(DeliveryWorker):
             case Status():
                 away = record.state != "online"
                 self._available = "offline" if away else "online"
-                self._state |= NOTHING_SEEN | {"reason": record.state if away else None}
+                self._state |= NO_WINDOW | {"reason": record.state if away else None}
                 if self._connected:
                     self._retain(self._topics.availability, self._available)
                 self._publish_state(at_once=away)
