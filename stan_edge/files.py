@@ -17,11 +17,9 @@ LONGEST_NAME = 80
 def check_output(path: Path, field: str, suffix: str) -> None:
     """Refuse a file that cannot be written before anything runs.
 
-    Args:
-        field: that asks for it, as `StanEdgeError.field`.
-
     Raises:
-        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
+        ConfigError: about this field: another suffix, a folder that is not there or may not be written to, or a folder
+            of that name.
     """
     if path.suffix.lower() != suffix:
         raise ConfigError(f"{path}: only {suffix} can be written; give a name that ends in {suffix}.", field=field)
@@ -50,11 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, content: bytes, field: str) -> None:
     """Put a file in place at once.
 
-    Args:
-        field: that asks for it, as `StanEdgeError.field`.
-
     Raises:
-        ConfigError: it cannot be written; nothing is left behind.
+        ConfigError: about this field: it cannot be written; nothing is left behind.
     """
     try:
         with replacing(path) as part:

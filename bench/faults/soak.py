@@ -28,9 +28,8 @@ import typer
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
 from bench.faults.process_growth import Sampler, slope
-from stan_bench.scripted import Fail, Gap, Off, Show, Step
-from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.backends.registry import open_backend
+from stan_edge.clock import SimulatedClock
 from stan_edge.config import RunConfig
 from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.journal.reader import read_rows
@@ -46,6 +45,8 @@ from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import OverlayVideo
 from stan_edge.sources import Reconnecting, VideoFile, demo_clip
+from stan_edge.sources.scripted import Fail, Gap, Off, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.types import Image
 
 METHOD = "gradcam"

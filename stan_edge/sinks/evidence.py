@@ -23,7 +23,7 @@ from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 from stan_edge.types import Square
-from stan_edge.worker import QueueWorker
+from stan_edge.worker import Worker
 
 WAITING_CASES = 4
 """Events whose pictures wait for the disk; a recording waits when there are more, a camera loses them."""
@@ -69,7 +69,7 @@ class Evidence(Sink):
         self._collector: CaseCollector | None = None
         self._newest_s = 0.0
         self._newest_at_s = time.monotonic()
-        self._worker = QueueWorker("evidence", WAITING_CASES, self._write, self._trim)
+        self._worker = Worker("evidence", self._trim, take=self._write, capacity=WAITING_CASES)
 
     def turn(self, dropped: Mapping[str, int]) -> None:
         if self._collector and self._live and time.monotonic() - self._newest_at_s > self._around_s + SILENT_S:

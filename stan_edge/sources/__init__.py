@@ -14,19 +14,32 @@ from stan_edge.sources.image_folder import ImageFolder
 from stan_edge.sources.paced import PacedSource
 from stan_edge.sources.reader import Reader
 from stan_edge.sources.reconnecting import Reconnecting
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, Off, ScriptedSource, Show
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.sources.video import VideoFile
 
 __all__ = [
+    "Black",
     "Camera",
     "Crop",
     "CroppedSource",
+    "Damage",
+    "Duplicate",
+    "Fail",
     "Feed",
     "Frame",
+    "Freeze",
+    "Gap",
     "ImageFolder",
+    "Jump",
+    "Off",
     "PacedSource",
     "Reader",
     "Reconnecting",
+    "ScriptedCamera",
+    "ScriptedSource",
     "Segment",
+    "Show",
     "Source",
     "VideoFile",
     "camera_name",

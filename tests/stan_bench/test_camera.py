@@ -7,11 +7,11 @@ import pytest
 
 from stan_bench import camera as camera_module
 from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, TimingSink
-from stan_bench.scripted import ScriptedSource, Show
 from stan_edge.live.runtime import StageTimes
 from stan_edge.person.tracking import NOBODY
 from stan_edge.records import Event, FrameScore, Phase, WindowResult
 from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 
 PICTURES = [np.full((4, 4, 3), k, np.uint8) for k in range(6)]
 HOP_S = 0.2

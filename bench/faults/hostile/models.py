@@ -16,7 +16,6 @@ import numpy as np
 
 from bench.faults.hostile import BrokenPromiseError, Case
 from bench.faults.hostile.mutate import VALUES, damaged, damaged_json
-from stan_bench.scripted import ScriptedSource, Show
 from stan_edge.backends.registry import BACKENDS, open_backend
 from stan_edge.model.bundle import CONTRACT, DIGESTS, PARITY, WEIGHTS, open_bundle, shipped_bundle, write_digests
 from stan_edge.model.contract import Contract, read_contract
@@ -25,6 +24,7 @@ from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.interpreter import Interpreter
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import to_line
+from stan_edge.sources.scripted import ScriptedSource, Show
 
 NAMES = (
     *("", ".", "..", "/", "/etc/passwd", "../contract.json", "a/../../b", "a\x00b", "\ud800", "x" * 300, "x" * 5000),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stan_bench.scripted import ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.store import open_store
@@ -18,6 +17,7 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record
 from stan_edge.sinks.base import Sink
+from stan_edge.sources.scripted import ScriptedSource, Show, Step
 
 
 class Listener(Sink):

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Show, Step
-from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.backends.base import Backend
+from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceConnectError
 from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
@@ -22,6 +21,8 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import End, Record, WindowResult
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame, Reconnecting
+from stan_edge.sources.scripted import Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 
 HOP_S = 0.2
 UNREACHABLE = SourceConnectError("it cannot be reached; check the cable.")

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stan_bench.scripted import ScriptedSource, Show
-from stan_bench.simulation import SimulatedClock
 from stan_edge.backends.base import Backend
+from stan_edge.clock import SimulatedClock
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
 from stan_edge.live.load_shedding import ServiceLevel
@@ -19,6 +18,7 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.person.tracking import REDUCED_DETECTION_HZ, PersonTracker, Sighting
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Load, WindowResult
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_edge.types import Image
 from tests.stan_edge.live.conftest import Diary, Labels, Quick, Slow, Sluggish
 

@@ -13,9 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from stan_bench.scripted import Black, Damage, Duplicate, Freeze, Gap, Jump, Off, ScriptedSource, Show, Step
-from stan_bench.simulation import ScriptedCamera, SimulatedClock
 from stan_edge.backends.base import Backend
+from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceAuthError, SourceConnectError, SourceDecodeError, SourceStalledError
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -23,6 +22,8 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Reconnecting
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Freeze, Gap, Jump, Off, ScriptedSource, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 
 UNREACHABLE = SourceConnectError("room cannot be reached; check the cable.")
 REFUSED = SourceAuthError("room asks for credentials; check them.")

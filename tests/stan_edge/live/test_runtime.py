@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.live.runtime import Runtime
@@ -19,6 +18,7 @@ from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame, Source
+from stan_edge.sources.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show, Step
 
 
 class Recorder(Sink):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Fail, Gap, Off, ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import open_backend
 from stan_edge.errors import ConfigError, SourceStalledError
@@ -20,6 +19,7 @@ from stan_edge.person.detection import watching
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Start, Status, WindowResult
 from stan_edge.sources import Crop, Frame, demo_clip, open_source
+from stan_edge.sources.scripted import Fail, Gap, Off, ScriptedSource, Show, Step
 from tests.stan_edge.live.conftest import UNREACHABLE, Diary, Sluggish
 
 # each as if it were alone

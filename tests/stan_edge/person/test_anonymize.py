@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_bench.scripted import ScriptedSource, Show
 from stan_edge.backends.base import Backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -28,6 +27,7 @@ from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import WIDTH_PX, OverlayVideo
 from stan_edge.sinks.timeline_picture import LEFT_PX, THUMB_PX, TimelinePicture
 from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_edge.types import Image, Mask, PixelBox, Square
 
 WIDTH, HEIGHT = 320, 240

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from stan_bench.scripted import ScriptedSource, Show
 from stan_edge.backends.registry import open_backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
@@ -25,6 +24,7 @@ from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 from stan_edge.records import Record, WindowResult
 from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_train.regions import KnownRegions
 from stan_train.synthetic import render_clip
 from tests.conftest import Kept

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_bench.scripted import Gap, ScriptedSource, Show, Step
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import open_backend
 from stan_edge.live.runtime import Runtime
@@ -23,6 +22,7 @@ from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, Record, WindowResult
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import VideoFile, demo_clip
+from stan_edge.sources.scripted import Gap, ScriptedSource, Show, Step
 
 TICK_S = 0.1
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_bench.scripted import Black, Damage, Freeze, Gap, ScriptedSource, Show
 from stan_edge.errors import ConfigError
 from stan_edge.model.contract import InputSpec
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.windows import MAX_SHIFT_S, Sampler, Window, Windower, hop_ticks
 from stan_edge.sources import Frame, Segment
+from stan_edge.sources.scripted import Black, Damage, Freeze, Gap, ScriptedSource, Show
 
 SPEC = InputSpec(
     frames=20, window_s=2.0, size_px=64, view="global", framing="letterbox", region="box", mean=0.45, std=0.225

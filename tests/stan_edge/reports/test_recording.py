@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Gap, ScriptedSource, Show
 from stan_edge.backends.base import Backend
 from stan_edge.live.runtime import Runtime
 from stan_edge.model.bundle import Bundle
@@ -28,6 +27,7 @@ from stan_edge.reports.html import html_report
 from stan_edge.reports.json import JsonReport
 from stan_edge.reports.recording import KEY_FRAME_GAP_S, RecordingReport, explain_recording
 from stan_edge.reports.recording_charts import LEFT_PX, draw_recording
+from stan_edge.sources.scripted import Gap, ScriptedSource, Show
 from tests.conftest import Kept
 
 METHODS: tuple[Method, ...] = ("gradcam", "vanilla", "streaming", "staa-grad")

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from bench.faults.small_disk import fill
-from stan_bench.scripted import Fail, Gap, ScriptedSource, Show
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceStalledError
 from stan_edge.evidence.pack import ABOUT, CLIP, MAPS, RECORDS, changed
@@ -26,6 +25,7 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.sinks import evidence
 from stan_edge.sinks.evidence import WAITING_CASES, Evidence
 from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, an_event
 

@@ -4,8 +4,8 @@ import io
 import json
 from collections.abc import Callable
 
-from stan_bench.scripted import Step
 from stan_edge.sinks.json_lines import JsonLines
+from stan_edge.sources.scripted import Step
 
 
 def test_json_lines_are_one_record_each(run: Callable[..., object], scene: list[Step]) -> None:

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Fail, Step
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.model.bundle import Bundle
 from stan_edge.sinks.overlay import STRIP_PX, WIDTH_PX, OverlayVideo
+from stan_edge.sources.scripted import Fail, Step
 from tests.stan_edge.full_disk import full_disk
 
 FRAMES = 45

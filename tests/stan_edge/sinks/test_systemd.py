@@ -15,7 +15,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from stan_bench.scripted import Fail, Gap, ScriptedSource, Show
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceConnectError
 from stan_edge.live.runtime import Runtime
@@ -24,6 +23,7 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
+from stan_edge.sources.scripted import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window
 

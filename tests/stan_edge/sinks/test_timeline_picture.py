@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stan_bench.scripted import Fail, Step
 from stan_edge.errors import ConfigError, SourceConnectError
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.sinks.timeline_picture import THUMB_GAP_S, THUMB_PX, THUMBS, TimelinePicture
 from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Fail, Step
 from tests.stan_edge.full_disk import full_disk
 from tests.stan_edge.sinks.conftest import an_event
 

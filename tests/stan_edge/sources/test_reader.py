@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stan_bench.scripted import Duplicate, Fail, Gap, ScriptedSource, Show
-from stan_bench.simulation import SimulatedClock
+from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceDecodeError
 from stan_edge.records import Status
 from stan_edge.sources import Frame, Reader, open_source
+from stan_edge.sources.scripted import Duplicate, Fail, Gap, ScriptedSource, Show
 from tests.stan_edge.sources.conftest import picture, write_video
 
 

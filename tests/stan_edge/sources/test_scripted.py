@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from stan_bench.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, ScriptedSource, Show
 from stan_edge.errors import ConfigError, SourceStalledError
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, ScriptedSource, Show
 from tests.stan_edge.sources.conftest import frames_of, picture
 
 

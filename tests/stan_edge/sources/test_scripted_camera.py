@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from stan_bench.scripted import Gap, Off, Show
-from stan_bench.simulation import ScriptedCamera, SimulatedClock
-from stan_edge.clock import SystemClock
+from stan_edge.clock import SimulatedClock, SystemClock
 from stan_edge.errors import SourceConnectError, SourceStalledError
+from stan_edge.sources.scripted import Gap, Off, Show
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from tests.stan_edge.sources.conftest import frames_of, picture
 
 
