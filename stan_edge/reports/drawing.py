@@ -20,7 +20,7 @@ def put_text(image: Image, text: str, xy: tuple[int, int], color: tuple[int, int
 def scale_to(image: Image, width_px: int) -> Image:
     """Resize to this width, keeping the shape."""
     height, width = image.shape[:2]
-    size = (width_px, round(height * width_px / width))
+    size = (width_px, max(round(height * width_px / width), 1))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if width > width_px else cv2.INTER_LINEAR)
 
 

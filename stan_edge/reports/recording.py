@@ -6,9 +6,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
 from stan_edge.person.tracking import Region, Tracker
@@ -19,29 +16,19 @@ from stan_edge.pipeline.offline import windows_of
 from stan_edge.pipeline.predictor import Explainer, class_index_of
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
-from stan_edge.records import Event, WindowResult
+from stan_edge.records import Event
 from stan_edge.reports.curve import Curve
 from stan_edge.reports.drawing import scale_to
 from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.key_frames import KeyFrame, KeyFrames
 from stan_edge.sources import Frame, Source
-from stan_edge.types import Image, Square
+from stan_edge.types import Image
 
-KEY_FRAMES = 12
-KEY_FRAME_GAP_S = 0.5
-KEPT = 4 * KEY_FRAMES
-"""Of the candidates for key frames, so that close neighbours can give way at the end."""
+KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S = 12, 48, 0.5
 PICTURE_PX = 320
 MOST_EVENTS = 1000
 """The last ones are kept; a recording that raises more is no use to read."""
 OnFinal = Callable[[Method, TimelineFrame, bool], None]
-
-
-@dataclass(frozen=True, eq=False)
-class KeyFrame:
-    """One of the most important frames, with the heat of where the network looked."""
-
-    frame: TimelineFrame
-    picture: Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +46,7 @@ class RecordingReport:
     windows: int
     invalid: int
     key_frames: tuple[KeyFrame, ...]
-    """By the first method, in order of time."""
+    """By the first method, in order of time, with the heat of where the network looked."""
 
 
 def explain_recording(
@@ -81,7 +68,7 @@ def explain_recording(
         explainers: one for each method, at least one.
         tracker: finds the person; None takes the whole frame.
         target_class: the class that every window explains; None: its own label.
-        privacy: what the pictures of the film show of the person; the model sees everything.
+        privacy: what key frames show of the person; the model sees everything.
         on_frame: is called with every frame of the source.
         on_final: is called with every frame of the timeline and whether it is important, once for each method.
 
@@ -93,7 +80,7 @@ def explain_recording(
         explainer.method: Interpreter(source.name, contract, explainer.method, hop_s, target_class)
         for explainer in explainers
     }
-    report = _Builder(contract, explainers[0].method, interpreters, privacy, on_final)
+    report = _Builder(contract, interpreters, privacy, on_final)
     class_index = class_index_of(contract, target_class)
 
     def count(frame: Frame, _region: Region) -> None:
@@ -111,33 +98,25 @@ def explain_recording(
     return report.finish()
 
 
-@dataclass(frozen=True, eq=False)
-class _Waiting:
-    """A frame whose importance is not final yet."""
-
-    picture: Image
-    scale: float
-    """Of the picture, over the source frame."""
-
-
 class _Builder:
+    """Gathers the report; events and key frames are those of the first interpreter."""
+
     def __init__(
         self,
         contract: Contract,
-        method: Method,
         interpreters: Mapping[Method, Interpreter],
         privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
-        self._contract, self._method, self._on_final = contract, method, on_final
-        self._interpreters = interpreters
-        self._privacy = privacy
-        self._curves = {name: Curve() for name in interpreters}
+        self._contract, self._interpreters, self._privacy, self._on_final = contract, interpreters, privacy, on_final
+        self._method = next(iter(interpreters))
+        self._curves = {method: Curve() for method in interpreters}
         self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._waiting: dict[int, _Waiting] = {}  # by frame index
         self._heat = SurestHeat(contract)
-        self._best: list[KeyFrame] = []
+        # by frame index, until its importance is final: a picture, and its pixels per pixel of the source frame
+        self._waiting: dict[int, tuple[Image, float]] = {}
+        self._key_frames = KeyFrames(KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S)
         self.frames = self._windows = self._invalid = 0
         self._end_s = 0.0
 
@@ -150,7 +129,8 @@ class _Builder:
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
         self._labels.add(middle, important=result.label in self._contract.alarms)
         if first.explanation is not None and first.square is not None:
-            self._keep_pictures(window, result, first.explanation.map, first.square)
+            self._heat.add(result, first.explanation.map, first.square)
+            self._keep_pictures(window)
         self._events.extend(event for event in first.events if event.phase == "end")
         for method, outcome in outcomes.items():
             self._take(method, outcome.final)
@@ -169,7 +149,7 @@ class _Builder:
             events=tuple(self._events),
             windows=self._windows,
             invalid=self._invalid,
-            key_frames=_apart(self._best),
+            key_frames=self._key_frames.chosen(),
         )
 
     def _take(self, method: Method, final: Sequence[TimelineFrame]) -> None:
@@ -183,33 +163,11 @@ class _Builder:
                 kept, heat = self._waiting.pop(frame.index, None), self._heat.pop(frame.index)
                 if important and kept is not None and heat is not None:
                     strength = min(1.0, 2 * (frame.importance or 0.0))
-                    self._best.append(
-                        KeyFrame(frame, add_heat(kept.picture, kept.scale, heat.cells, heat.square, strength))
-                    )
-        if len(self._best) > KEPT:
-            self._best = sorted(self._best, key=_strength)[-KEPT:]
+                    self._key_frames.add(frame, add_heat(*kept, heat.cells, heat.square, strength))
 
-    def _keep_pictures(
-        self, window: Window, result: WindowResult, raw_map: NDArray[np.float32], square: Square
-    ) -> None:
-        """Each frame with heat waits for its final importance."""
-        self._heat.add(result, raw_map, square)
+    def _keep_pictures(self, window: Window) -> None:
         for sample in window.samples:
             index, image = sample.frame.index, sample.frame.image
             if index not in self._waiting and self._heat.get(index) is not None:
                 picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
-                self._waiting[index] = _Waiting(picture, PICTURE_PX / image.shape[1])
-
-
-def _strength(key: KeyFrame) -> float:
-    return key.frame.importance or 0.0
-
-
-def _apart(candidates: Sequence[KeyFrame]) -> tuple[KeyFrame, ...]:
-    """The strongest that lie `KEY_FRAME_GAP_S` apart, in order of time."""
-    chosen: list[KeyFrame] = []
-    for key in sorted(candidates, key=_strength, reverse=True):
-        near = any(abs(key.frame.t_s - other.frame.t_s) < KEY_FRAME_GAP_S for other in chosen)
-        if len(chosen) < KEY_FRAMES and not near:
-            chosen.append(key)
-    return tuple(sorted(chosen, key=lambda key: key.frame.t_s))
+                self._waiting[index] = picture, PICTURE_PX / image.shape[1]

@@ -7,14 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 
 from stan_edge.files import part_of, replacing
 from stan_edge.types import Image
-
-CODEC = "mp4v"
 
 
 class VideoWriter:
@@ -28,8 +25,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._path = path
-        self._fps = fps
+        self._path, self._fps = path, fps
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self.written = 0
@@ -38,9 +34,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -51,8 +45,7 @@ class VideoWriter:
         if self._video is None:
             self._video = self._open(image)
         picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        if (picture.shape[1], picture.shape[0]) != self._size:  # it would be left out without a word
-            picture = cv2.resize(picture, self._size)
+        picture = cv2.resize(picture, self._size)  # one of another size would be left out without a word
         for _ in range(slots):
             self._video.write(picture)
         self.written += slots
@@ -75,7 +68,7 @@ class VideoWriter:
     def _open(self, image: Image) -> cv2.VideoWriter:
         self._size = (image.shape[1], image.shape[0])
         part = part_of(self._path)
-        video = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*CODEC), self._fps, self._size)
+        video = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
         if not video.isOpened():
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._path))
         return video

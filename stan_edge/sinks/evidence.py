@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from stan_edge.evidence.case import Case, CaseCollector, Heatmap
+from stan_edge.evidence.case import Case, CaseCollector, ExplainedWindow
 from stan_edge.evidence.folder import EvidenceFolder
 from stan_edge.evidence.pack import write_pack
 from stan_edge.evidence.ring import CompressedFrame
 from stan_edge.model.bundle import CONTRACT, Bundle
-from stan_edge.model.contract import Method
 from stan_edge.person.anonymize import Privacy
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.predictor import Explanation
@@ -48,27 +47,16 @@ class Evidence(Sink):
         ConfigError: the folder cannot be used.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        bundle: Bundle,
-        method: Method,
-        privacy: Privacy,
-        *,
-        around_s: float = 5.0,
-        keep: Retention | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, bundle: Bundle, privacy: Privacy, around_s: float, keep: Retention) -> None:
         self.written = self.lost = self._already_there = 0
-        self._packs = EvidenceFolder(folder, keep or Retention())
-        self._folder = folder
-        self._contract, self._method, self._privacy = bundle.contract, method, privacy
+        self._packs = EvidenceFolder(folder, keep)
+        self._folder, self._contract, self._privacy = folder, bundle.contract, privacy
         self._contract_file = (bundle.folder / CONTRACT).read_bytes()
         self._around_s = around_s
         self._writable, self._trim_failed = True, False
         self._live = False
         self._collector: CaseCollector | None = None
-        self._newest_s = 0.0
-        self._newest_at_s = time.monotonic()
+        self._newest_s, self._newest_at_s = 0.0, time.monotonic()
         self._worker = QueueWorker("evidence", WAITING_CASES, self._write, self._trim)
 
     def turn(self, dropped: Mapping[str, int]) -> None:
@@ -95,7 +83,7 @@ class Evidence(Sink):
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
         if self._collector is not None:
-            self._collector.look(Heatmap(explanation.map, square))
+            self._collector.explained(ExplainedWindow(result, explanation.map, square))
 
     def close(self) -> None:
         """Write what is left, within half a minute."""
