@@ -74,8 +74,8 @@ class CaseCollector:
         most_bytes: of the pictures.
     """
 
-    def __init__(self, start: Start, contract: Contract, around_s: float, most_bytes: int = MOST_BYTES) -> None:
-        self._start_line = to_line(start)
+    def __init__(self, contract: Contract, around_s: float, most_bytes: int = MOST_BYTES) -> None:
+        self._start_line = ""
         self._around_s = around_s
         # an event begins at most so long before it is announced
         late_s = max((spec.min_duration_s + spec.merge_gap_s for spec in contract.events.values()), default=0.0)
@@ -85,6 +85,10 @@ class CaseCollector:
         self._explained: deque[ExplainedWindow] = deque()
         self._open: dict[int, _OpenCase] = {}
         self._records = 0
+
+    def start(self, start: Start) -> None:
+        """Take the first record."""
+        self._start_line = to_line(start)
 
     def frame(self, shot: CompressedFrame) -> list[Case]:
         """Take a frame; returns what is whole now."""

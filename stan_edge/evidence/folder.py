@@ -32,12 +32,10 @@ class EvidenceFolder:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"{folder} cannot be a folder ({error.strerror}); give one that you may write to.",
-                field="evidence.folder",
-            ) from error
+            why = error.strerror
+            raise ConfigError(f"{folder} cannot be a folder ({why}); give one that you may write to.") from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"{folder} may not be written to; give another folder.", field="evidence.folder")
+            raise ConfigError(f"{folder} may not be written to; give another folder.")
         self._folder, self._keep = folder, keep
 
     def add(self, name: str, write: Callable[[Path], None]) -> bool:

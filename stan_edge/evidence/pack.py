@@ -9,9 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +20,7 @@ from stan_edge.model.contract import Contract
 from stan_edge.person.anonymize import Privacy
 from stan_edge.pipeline.heat import SurestHeat
 from stan_edge.records import time_of_day
-from stan_edge.reports.drawing import jpeg
-from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.drawing import add_heat, jpeg
 from stan_edge.reports.video_writer import VideoWriter, slots_of
 
 SCHEMA = 1
@@ -52,15 +49,8 @@ def write_pack(folder: Path, case: Case, contract: Contract, contract_file: byte
         explained = [window for window in explained if window.result.method == method]
         _write_maps(folder / MAPS, explained)
     _write_pictures(folder, case, explained, contract)
-    fps = _write_clip(folder / CLIP, case.shots)
-    about = _about(case, fps, privacy)
-    (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_digests(folder)
-
-
-def _about(case: Case, fps: float, privacy: Privacy) -> dict[str, Any]:
     event = case.event
-    return {
+    about = {
         "type": "evidence",
         "schema": SCHEMA,
         "camera": event.camera,
@@ -74,11 +64,13 @@ def _about(case: Case, fps: float, privacy: Privacy) -> dict[str, Any]:
         "clip": {
             "t_start_s": round(case.shots[0].t_s, 4) if case.shots else None,
             "t_end_s": round(case.shots[-1].t_s, 4) if case.shots else None,
-            "fps": fps,
+            "fps": _write_clip(folder / CLIP, case.shots),
             "frames": len(case.shots),
             "cut": case.cut,
         },
     }
+    (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_digests(folder)
 
 
 def _write_maps(path: Path, explained: Sequence[ExplainedWindow]) -> None:
@@ -98,21 +90,20 @@ def _write_pictures(folder: Path, case: Case, explained: Sequence[ExplainedWindo
     heats = SurestHeat(contract, of_class=case.event.label)
     for window in reversed(explained):  # of two that are equally sure, the later one counts
         heats.add(window.result, window.map, window.square)
-    for frame in case.event.important_frames:
-        shot, heat = shots.get(frame.index), heats.get(frame.index)
-        if shot is None:
-            continue
-        (folder / f"frame-{frame.index:06d}.jpg").write_bytes(shot.jpeg)
+    for index in {frame.index for frame in case.event.important_frames} & shots.keys():
+        shot, heat = shots[index], heats.get(index)
+        (folder / f"frame-{index:06d}.jpg").write_bytes(shot.jpeg)
         if heat is not None:
             picture = add_heat(shot.picture(), shot.scale, heat.cells, heat.square, 1.0)
-            (folder / f"heat-{frame.index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
+            (folder / f"heat-{index:06d}.jpg").write_bytes(jpeg(picture, JPEG_QUALITY))
 
 
 def _write_clip(path: Path, shots: Sequence[CompressedFrame]) -> float:
     """Write the pictures as they followed each other in time; returns the rate."""
     times_s = [shot.t_s for shot in shots]
-    steps_s = [later_s - t_s for t_s, later_s in pairwise(times_s) if later_s > t_s]
-    fps = round(min(1 / float(np.median(steps_s)), MOST_FPS), 2) if steps_s else MOST_FPS
+    steps_s = np.diff(times_s)
+    steps_s = steps_s[steps_s > 0]
+    fps = round(min(1 / float(np.median(steps_s)), MOST_FPS), 2) if len(steps_s) else MOST_FPS
     with VideoWriter(path, fps) as video:
         for shot, slots in zip(shots, slots_of(times_s, fps), strict=True):
             if slots:

@@ -162,26 +162,23 @@ def draw_importance(
     axes.set_yticks([0, 0.5, 1])
     if not shown:
         return
-    starts_s = np.array([point.t_s for point in shown])
+    starts_s = [point.t_s for point in shown]
     step_s = max(tick_s, float(np.median(np.diff(starts_s)))) if len(shown) > 1 else tick_s
-    ends_s = starts_s + step_s
-    joined = np.diff(starts_s) < 1.5 * step_s  # no gap but an uneven rate
-    ends_s[:-1][joined] = starts_s[1:][joined]
-    edges_s = np.column_stack([starts_s, ends_s]).ravel()  # of bar, gap, bar, gap ... bar
-    values = np.array([point.importance or 0.0 for point in shown])
-    important = np.array([point.important for point in shown])
+    bars = []
+    for point, next_s in zip(shown, [*starts_s[1:], np.inf], strict=True):
+        bars.append(point)
+        if next_s - point.t_s >= 1.5 * step_s:  # a gap, and not only an uneven rate
+            bars.append(Point(point.t_s + step_s, None, None, False))
+    *bars, end = bars
+    edges_s = [*(bar.t_s for bar in bars), end.t_s]
+    values = np.array([bar.importance or 0.0 for bar in bars])
+    important = np.array([bar.important for bar in bars])
     for name, color, chosen in (("not important", CYAN, ~important), ("important", RED, important)):
-        heights = np.zeros(2 * len(shown) - 1)
-        heights[::2] = values * chosen
-        axes.stairs(heights, edges_s, fill=True, color=color, label=name)
-    labels = Counter(point.label for point in shown if point.label is not None)
+        axes.stairs(values * chosen, edges_s, fill=True, color=color, label=name)
+    labels = Counter(bar.label for bar in bars if bar.label is not None)
     for number, (label, _) in enumerate(labels.most_common()):
-        here = np.array([point.label == label for point in shown])
-        level = np.full(2 * len(shown) - 1, np.nan)
-        level[::2][here] = thresholds[label]
-        level[1::2][here[1:] & here[:-1] & joined] = thresholds[label]
         axes.stairs(
-            level,
+            [thresholds[label] if bar.label == label else np.nan for bar in bars],
             edges_s,
             baseline=None,
             color="black",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
@@ -18,8 +18,7 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event
 from stan_edge.reports.curve import Curve
-from stan_edge.reports.drawing import scale_to
-from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.drawing import add_heat, scale_to
 from stan_edge.reports.key_frames import KeyFrame, KeyFrames
 from stan_edge.sources import Frame, Source
 from stan_edge.types import Image
@@ -31,22 +30,22 @@ MOST_EVENTS = 1000
 OnFinal = Callable[[Method, TimelineFrame, bool], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class RecordingReport:
     """What a model says of a recording."""
 
-    duration_s: float
-    frames: int
     curves: Mapping[Method, Curve]
     """Importance by method, final values."""
-    labels: Curve
+    labels: Curve = field(default_factory=Curve)
     """The windows' labels over time: at the middle of each, its label and probability."""
-    events: tuple[Event, ...]
+    events: Sequence[Event] = ()
     """Ended ones; by the first method."""
-    windows: int
-    invalid: int
-    key_frames: tuple[KeyFrame, ...]
+    key_frames: Sequence[KeyFrame] = ()
     """By the first method, in order of time, with the heat of where the network looked."""
+    duration_s: float = 0.0
+    frames: int = 0
+    windows: int = 0
+    invalid: int = 0
 
 
 def explain_recording(
@@ -80,11 +79,11 @@ def explain_recording(
         explainer.method: Interpreter(source.name, contract, explainer.method, hop_s, target_class)
         for explainer in explainers
     }
-    report = _Builder(contract, interpreters, privacy, on_final)
+    builder = _Builder(contract, interpreters, privacy, on_final)
     class_index = class_index_of(contract, target_class)
 
     def count(frame: Frame, _region: Region) -> None:
-        report.frames += 1
+        builder.report.frames += 1
         if on_frame is not None:
             on_frame(frame)
 
@@ -94,12 +93,12 @@ def explain_recording(
             explanation = explainer(shown.pictures, class_index, window.number) if shown else None
             square = shown.square if shown else None
             outcomes[explainer.method] = interpreters[explainer.method].conclude(window, explanation, square=square)
-        report.window(window, outcomes)
-    return report.finish()
+        builder.window(window, outcomes)
+    return builder.finish()
 
 
 class _Builder:
-    """Gathers the report; events and key frames are those of the first interpreter."""
+    """Fills the report; events and key frames are those of the first interpreter."""
 
     def __init__(
         self,
@@ -108,26 +107,23 @@ class _Builder:
         privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
+        self.report = RecordingReport({method: Curve() for method in interpreters})
         self._contract, self._interpreters, self._privacy, self._on_final = contract, interpreters, privacy, on_final
         self._method = next(iter(interpreters))
-        self._curves = {method: Curve() for method in interpreters}
-        self._labels = Curve()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._key_frames = KeyFrames(KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S)
         self._heat = SurestHeat(contract)
         # by frame index, until its importance is final: a picture, and its pixels per pixel of the source frame
         self._waiting: dict[int, tuple[Image, float]] = {}
-        self._key_frames = KeyFrames(KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S)
-        self.frames = self._windows = self._invalid = 0
-        self._end_s = 0.0
 
     def window(self, window: Window, outcomes: Mapping[Method, WindowOutcome]) -> None:
         first = outcomes[self._method]
         result = first.result
-        self._windows += 1
-        self._invalid += not result.valid
-        self._end_s = window.t_end_s
+        self.report.windows += 1
+        self.report.invalid += not result.valid
+        self.report.duration_s = window.t_end_s
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
-        self._labels.add(middle, important=result.label in self._contract.alarms)
+        self.report.labels.add(middle, important=result.label in self._contract.alarms)
         if first.explanation is not None and first.square is not None:
             self._heat.add(result, first.explanation.map, first.square)
             self._keep_pictures(window)
@@ -141,22 +137,14 @@ class _Builder:
             self._take(method, final)
             if method == self._method:
                 self._events.extend(events)
-        return RecordingReport(
-            duration_s=self._end_s,
-            frames=self.frames,
-            curves=self._curves,
-            labels=self._labels,
-            events=tuple(self._events),
-            windows=self._windows,
-            invalid=self._invalid,
-            key_frames=self._key_frames.chosen(),
-        )
+        self.report.events, self.report.key_frames = tuple(self._events), self._key_frames.chosen()
+        return self.report
 
     def _take(self, method: Method, final: Sequence[TimelineFrame]) -> None:
         thresholds = self._contract.methods[method].thresholds
         for frame in final:
             important = frame.is_important(thresholds)
-            self._curves[method].add(frame, important=important)
+            self.report.curves[method].add(frame, important=important)
             if self._on_final is not None:
                 self._on_final(method, frame, important)
             if method == self._method:

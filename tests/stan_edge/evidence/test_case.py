@@ -38,6 +38,7 @@ def contract(tiny_bundle: Bundle) -> Contract:
 def play(collector: CaseCollector, until_s: float, *events: tuple[float, Event], since_s: float = 0.0) -> list[Case]:
     """Ten frames and five windows a second, and events when they are announced."""
     cases, waiting = [], list(events)
+    collector.start(START)
     for index in range(round(since_s * 10), round(until_s * 10)):
         cases += collector.frame(shot(index))
         if index % 2 == 0:
@@ -49,7 +50,7 @@ def play(collector: CaseCollector, until_s: float, *events: tuple[float, Event],
 
 
 def test_an_event_gets_the_time_around_it_and_its_records(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S)
+    collector = CaseCollector(contract, AROUND_S)
     happened = [(13.0, event("start", 11.0, 12.5)), (14.0, event("update", 11.0, 13.5)), (16.0, event("end", 11, 14.0))]
     (case,) = play(collector, 30.0, *happened)
     assert case.cut is None
@@ -66,7 +67,7 @@ def test_an_event_gets_the_time_around_it_and_its_records(contract: Contract) ->
 
 
 def test_an_event_at_the_start_begins_with_the_stream_and_one_at_the_end_ends_with_it(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S)
+    collector = CaseCollector(contract, AROUND_S)
     assert play(collector, 5.0, (2.5, event("start", 0.5, 2.0)), (4.0, event("end", 0.5, 3.0))) == []
     (case,) = collector.finish()
     assert (case.cut, [one.index for one in case.shots]) == ("stream", list(range(50)))
@@ -74,7 +75,7 @@ def test_an_event_at_the_start_begins_with_the_stream_and_one_at_the_end_ends_wi
 
 
 def test_of_an_event_without_end_the_first_minute_is_there_after_a_minute(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S)
+    collector = CaseCollector(contract, AROUND_S)
     updates = [(10.0 + k, event("update", 8.0, 9.0 + k)) for k in range(100)]
     (case,) = play(collector, 120.0, (9.0, event("start", 8.0, 9.0)), *updates)
     assert case.cut == "long"
@@ -84,7 +85,7 @@ def test_of_an_event_without_end_the_first_minute_is_there_after_a_minute(contra
 
 
 def test_two_events_at_once_share_their_frames(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S)
+    collector = CaseCollector(contract, AROUND_S)
     happened = [(10.0, event("start", 9.0, 9.5, 0)), (11.0, event("start", 10.0, 10.5, 1))]
     happened += [(12.0, event("end", 9.0, 10.0, 0)), (13.0, event("end", 10.0, 12.0, 1))]
     one, other = play(collector, 20.0, *happened)
@@ -93,7 +94,7 @@ def test_two_events_at_once_share_their_frames(contract: Contract) -> None:
 
 
 def test_a_camera_that_falls_silent_does_not_keep_an_ended_event_waiting(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S)
+    collector = CaseCollector(contract, AROUND_S)
     happened = [(9.0, event("start", 8.0, 8.5, 0)), (9.1, event("end", 8.0, 8.8, 0)), (9.2, event("start", 9, 9.1, 1))]
     play(collector, 10.0, *happened)
     (case,) = collector.silent()
@@ -101,7 +102,7 @@ def test_a_camera_that_falls_silent_does_not_keep_an_ended_event_waiting(contrac
 
 
 def test_when_memory_is_full_the_oldest_event_is_written_as_it_is(contract: Contract) -> None:
-    collector = CaseCollector(START, contract, AROUND_S, most_bytes=1000)  # ten seconds
+    collector = CaseCollector(contract, AROUND_S, most_bytes=1000)  # ten seconds
     (case,) = play(collector, 30.0, (6.0, event("start", 5.5, 6.0)), (25.0, event("end", 5.5, 24.0)))
     assert case.cut == "memory"
     assert 0.5 <= case.shots[0].t_s <= 5.5

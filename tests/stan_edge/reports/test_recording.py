@@ -7,6 +7,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,9 @@ def test_the_page_needs_nothing_beside_it_and_escapes_names(film: RecordingRepor
 def test_the_table_holds_every_frame_of_every_method(
     tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource], tmp_path: Path
 ) -> None:
-    table = JsonReport(tmp_path / "film.json", tiny_bundle, "room", None, METHODS)
-    film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
-    table.finish(film)
+    with closing(JsonReport(tmp_path / "film.json", tiny_bundle, "room", None, METHODS)) as table:
+        film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
+        table.finish(film)
     whole: dict[str, Any] = json.loads((tmp_path / "film.json").read_text())
     curves = {method: list(film.curves[method]) for method in METHODS}
     assert len(whole["frames"]) == len({frame["index"] for frame in whole["frames"]})

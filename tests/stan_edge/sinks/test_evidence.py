@@ -229,6 +229,6 @@ def test_memory_is_bounded_by_the_ring_however_long_it_runs(
     for k in range(2000):
         sink.frame(Frame(k, k / 10, pictures[k % len(pictures)]), NOBODY)
         if k % 500 == 499:
-            held.append(sink._collector._ring.used_bytes)  # type: ignore[union-attr]
+            held.append(sink._collector._ring.used_bytes)
     assert max(held) <= 1.05 * held[0]
     sink.close()
