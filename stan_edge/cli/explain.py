@@ -16,8 +16,6 @@ from stan_edge.errors import ConfigError, concerning
 from stan_edge.person.anonymize import LEVELS, Privacy
 
 if TYPE_CHECKING:
-    from stan_edge.model.bundle import Bundle
-    from stan_edge.reports.recording import RecordingReport
     from stan_edge.sources import Frame
 
 SUFFIXES = (".html", ".png", ".json")
@@ -86,26 +84,24 @@ def command(
         )
         with writing(out, "--out"), replacing(out) as part:
             if suffix == ".json":
-                with closing(JsonReport(part, bundle, str(video), target_class, chosen)) as table:
+                with part.open("w", encoding="utf-8") as json_file:
+                    table = JsonReport(json_file, bundle, str(video), target_class, chosen)
                     report = explain(on_final=table.frame)
                     table.finish(report)
             else:
+                from stan_edge.reports.charts import render
+                from stan_edge.reports.html import html_report
+                from stan_edge.reports.recording_charts import draw_recording
+
                 report = explain()
-                part.write_bytes(_drawn(suffix, report, bundle, video.name, target_class))
+                if suffix == ".html":
+                    page = html_report(report, contract, video.name, bundle.digest, target_class)
+                    part.write_text(page, encoding="utf-8")
+                else:
+                    part.write_bytes(render(lambda: draw_recording(report, contract)))
     for event in report.events:
         print(f"{event.label.replace('_', ' ')}: {event.t_start_s:.1f} to {event.t_end_s:.1f} s")
     print(f"written: {out}")
-
-
-def _drawn(suffix: str, report: RecordingReport, bundle: Bundle, name: str, target_class: str | None) -> bytes:
-    """A page or a picture."""
-    from stan_edge.reports.charts import render
-    from stan_edge.reports.html import html_report
-    from stan_edge.reports.recording_charts import draw_recording
-
-    if suffix == ".html":
-        return html_report(report, bundle.contract, name, bundle.digest, target_class).encode()
-    return render(lambda: draw_recording(report, bundle.contract))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stan_edge.evidence.ring import MOST_BYTES, CompressedFrame, FrameRing
 from stan_edge.files import plain_name
 from stan_edge.model.contract import Contract
-from stan_edge.records import Event, Start, WindowResult, to_line
+from stan_edge.records import Event, WindowResult, to_line
 from stan_edge.types import Square
 
 LONGEST_S = 60.0
@@ -75,7 +75,7 @@ class CaseCollector:
     """
 
     def __init__(self, contract: Contract, around_s: float, most_bytes: int = MOST_BYTES) -> None:
-        self._start_line = ""
+        self.start_line = ""  # the first of each case
         self._around_s = around_s
         # an event begins at most so long before it is announced
         late_s = max((spec.min_duration_s + spec.merge_gap_s for spec in contract.events.values()), default=0.0)
@@ -85,10 +85,6 @@ class CaseCollector:
         self._explained: deque[ExplainedWindow] = deque()
         self._open: dict[int, _OpenCase] = {}
         self._records = 0
-
-    def start(self, start: Start) -> None:
-        """Take the first record."""
-        self._start_line = to_line(start)
 
     def frame(self, shot: CompressedFrame) -> list[Case]:
         """Take a frame; returns what is whole now."""
@@ -160,5 +156,5 @@ class CaseCollector:
             cut=case.cut,
             shots=tuple(self._ring.between(from_s, until_s)),
             explained=tuple(window for window in self._explained if within(window.result)),
-            lines=(self._start_line, *(line for _, line in lines)),
+            lines=(self.start_line, *(line for _, line in lines)),
         )

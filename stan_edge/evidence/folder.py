@@ -72,13 +72,14 @@ class EvidenceFolder:
             OSError: the disk does not let us.
         """
         with _locked(self._folder):
-            for part in self._folder.glob(f"{PART}*"):
-                if part.is_dir():
-                    with suppress(BlockingIOError), _locked(part, fcntl.LOCK_NB):  # another run is writing it
-                        shutil.rmtree(part)
-            packs = sorted(
-                ((path / ABOUT).stat().st_mtime_ns, path) for path in self._folder.iterdir() if _is_pack(path)
-            )
+            packs = []
+            for path in list(self._folder.iterdir()):
+                if path.name.startswith(PART) and path.is_dir():
+                    with suppress(BlockingIOError), _locked(path, fcntl.LOCK_NB):  # another run is writing it
+                        shutil.rmtree(path)
+                elif (path / ABOUT).is_file() and (path / DIGESTS).is_file():  # nothing else is ever touched
+                    packs.append(((path / ABOUT).stat().st_mtime_ns, path))
+            packs.sort()
             sizes = [sum(file.stat().st_size for file in path.iterdir()) for _, path in packs]
             too_large = sum(sizes) - self._keep.megabytes * 1e6
             older_than_ns = (time.time() - self._keep.days * DAY_S) * 1e9
@@ -88,11 +89,6 @@ class EvidenceFolder:
                 too_large -= size
                 gone = path.rename(path.with_name(f"{PART}{path.name}"))  # killed now, the next trim goes on
                 shutil.rmtree(gone)
-
-
-def _is_pack(path: Path) -> bool:
-    """Nothing else that lies there is ever touched."""
-    return not path.name.startswith(PART) and (path / ABOUT).is_file() and (path / DIGESTS).is_file()
 
 
 @contextmanager

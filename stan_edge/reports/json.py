@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
@@ -19,9 +18,9 @@ class JsonReport:
     """
 
     def __init__(
-        self, path: Path, bundle: Bundle, source: str, target_class: str | None, methods: tuple[Method, ...]
+        self, file: TextIO, bundle: Bundle, source: str, target_class: str | None, methods: tuple[Method, ...]
     ) -> None:
-        self._methods = methods
+        self._file, self._methods = file, methods
         self._open: dict[int, dict[Method, dict[str, Any]]] = {}
         self._separator, self._written = "\n", -1
         about = {
@@ -32,7 +31,6 @@ class JsonReport:
             "thresholds": {method: bundle.contract.methods[method].thresholds for method in methods},
         }
         head = json.dumps(about, ensure_ascii=False, indent=1)
-        self._file = path.open("w", encoding="utf-8")
         self._file.write(f'{head[:-2]},\n "frames": [')
 
     def frame(self, method: Method, frame: TimelineFrame, important: bool) -> None:
@@ -59,7 +57,3 @@ class JsonReport:
             "events": [event.to_json() for event in report.events],
         }
         self._file.write(f"\n ],{json.dumps(tail, ensure_ascii=False, indent=1)[1:]}\n")
-
-    def close(self) -> None:
-        """Close the file, with or without an end."""
-        self._file.close()

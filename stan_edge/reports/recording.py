@@ -126,7 +126,11 @@ class _Builder:
         self.report.labels.add(middle, important=result.label in self._contract.alarms)
         if first.explanation is not None and first.square is not None:
             self._heat.add(result, first.explanation.map, first.square)
-            self._keep_pictures(window)
+            for sample in window.samples:
+                index, image = sample.frame.index, sample.frame.image
+                if index not in self._waiting and self._heat.get(index) is not None:
+                    picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
+                    self._waiting[index] = picture, PICTURE_PX / image.shape[1]
         self._events.extend(event for event in first.events if event.phase == "end")
         for method, outcome in outcomes.items():
             self._take(method, outcome.final)
@@ -152,10 +156,3 @@ class _Builder:
                 if important and kept is not None and heat is not None:
                     strength = min(1.0, 2 * (frame.importance or 0.0))
                     self._key_frames.add(frame, add_heat(*kept, heat.cells, heat.square, strength))
-
-    def _keep_pictures(self, window: Window) -> None:
-        for sample in window.samples:
-            index, image = sample.frame.index, sample.frame.image
-            if index not in self._waiting and self._heat.get(index) is not None:
-                picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
-                self._waiting[index] = picture, PICTURE_PX / image.shape[1]

@@ -17,7 +17,7 @@ from stan_edge.person.anonymize import Privacy
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.windows import Window
-from stan_edge.records import Event, Record, Start, WindowResult, time_of_day
+from stan_edge.records import Event, Record, Start, WindowResult, time_of_day, to_line
 from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
@@ -67,7 +67,7 @@ class Evidence(Sink):
         at = time_of_day() if self._live else None
         if isinstance(record, Start):
             self._live, self._started = record.live, True
-            self._collector.start(record)
+            self._collector.start_line = to_line(record)
             self._worker.start()
         elif isinstance(record, WindowResult):
             self._collector.window(record, at)

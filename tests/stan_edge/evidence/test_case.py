@@ -15,7 +15,7 @@ from stan_edge.evidence.case import LONGEST_S, Case, CaseCollector, ExplainedWin
 from stan_edge.evidence.ring import CompressedFrame, FrameRing
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Contract
-from stan_edge.records import Event, Phase
+from stan_edge.records import Event, Phase, to_line
 from stan_edge.types import Square
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
@@ -38,7 +38,7 @@ def contract(tiny_bundle: Bundle) -> Contract:
 def play(collector: CaseCollector, until_s: float, *events: tuple[float, Event], since_s: float = 0.0) -> list[Case]:
     """Ten frames and five windows a second, and events when they are announced."""
     cases, waiting = [], list(events)
-    collector.start(START)
+    collector.start_line = to_line(START)
     for index in range(round(since_s * 10), round(until_s * 10)):
         cases += collector.frame(shot(index))
         if index % 2 == 0:

@@ -7,7 +7,6 @@ import json
 import re
 import tracemalloc
 from collections.abc import Callable
-from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -157,7 +156,8 @@ def test_the_page_needs_nothing_beside_it_and_escapes_names(film: RecordingRepor
 def test_the_table_holds_every_frame_of_every_method(
     tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource], tmp_path: Path
 ) -> None:
-    with closing(JsonReport(tmp_path / "film.json", tiny_bundle, "room", None, METHODS)) as table:
+    with (tmp_path / "film.json").open("w") as file:
+        table = JsonReport(file, tiny_bundle, "room", None, METHODS)
         film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
         table.finish(film)
     whole: dict[str, Any] = json.loads((tmp_path / "film.json").read_text())
