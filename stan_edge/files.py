@@ -45,19 +45,29 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path, field: str) -> Iterator[None]:
+    """Raise a `ConfigError` for an `OSError` in the block, in which `path` is written.
+
+    Args:
+        field: that asks for the file, as `StanEdgeError.field`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}); make room or choose another folder.", field=field
+        ) from error
+
+
 def write_whole(path: Path, content: bytes, field: str) -> None:
     """Put a file in place at once.
 
     Raises:
         ConfigError: about this field: it cannot be written; nothing is left behind.
     """
-    try:
-        with replacing(path) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}); make room or choose another folder.", field=field
-        ) from error
+    with writing(path, field), replacing(path) as part:
+        part.write_bytes(content)
 
 
 def sync(path: Path) -> None:

@@ -144,7 +144,7 @@ def main(
         deliveries = Deliveries.plan(config)
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
-        sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
+        sinks.append(Evidence(folder / "evidence", bundle, "blur", 5.0, Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))
         journal = stack.enter_context(closing(Journal(folder / "journal")))

@@ -69,9 +69,7 @@ def open_picture_sinks(
 
         keep = Retention(evidence.days, evidence.megabytes)
         with concerning("evidence.folder"):
-            sinks.append(
-                Evidence(evidence.folder, bundle, method, config.privacy, around_s=evidence.around_s, keep=keep)
-            )
+            sinks.append(Evidence(evidence.folder, bundle, config.privacy, evidence.around_s, keep))
     return sinks
 
 

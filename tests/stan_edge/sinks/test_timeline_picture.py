@@ -105,20 +105,19 @@ def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [
-        ("timeline.jpg", r"--save-timeline .*timeline\.jpg: only \.png"),
-        ("nowhere/timeline.png", r"--save-timeline .*nowhere does not exist"),
-    ],
+    [("timeline.jpg", r"timeline\.jpg: only \.png"), ("nowhere/timeline.png", r"nowhere does not exist")],
 )
 def test_a_file_that_cannot_be_written_is_refused_at_the_start(
     tiny_bundle: Bundle, tmp_path: Path, name: str, says: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         TimelinePicture(tmp_path / name, tiny_bundle.contract, "vanilla")
+    assert refused.value.field == "pictures.timeline"
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(watched: TimelinePicture, tmp_path: Path) -> None:
-    says = r"--save-timeline .*timeline\.png: cannot be written \(.+\); make room"
-    with pytest.raises(ConfigError, match=says), full_disk():
+    says = r"timeline\.png cannot be written \(.+\); make room"
+    with pytest.raises(ConfigError, match=says) as refused, full_disk():
         watched.close()
+    assert refused.value.field == "pictures.timeline"
     assert list(tmp_path.iterdir()) == []
