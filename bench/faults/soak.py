@@ -35,7 +35,7 @@ from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
 from stan_edge.live.deliveries import Deliveries
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import EventSpec
 from stan_edge.pipeline.predictor import Explainer
@@ -156,13 +156,12 @@ def main(
             bundle,
             backend,
             Explainer(bundle, backend, METHOD),
-            sinks,
             hop_s=HOP_S,
             journal=journal,
             privacy="blur",
             clock=clock,
         )
-        end = runtime.run(source, None)
+        (end,) = runtime.watch([CameraSpec(source, None, sinks)])
         took_s = time.monotonic() - began_s
         sampler.close()
         samples, arrived = sampler.samples, sampler.arrived

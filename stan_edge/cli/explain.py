@@ -47,7 +47,6 @@ def command(
     from stan_edge.model.contract import shown_class
     from stan_edge.parity import open_proven
     from stan_edge.person.detection import watching
-    from stan_edge.pipeline.windows import hop_ticks
     from stan_edge.reports.json import JsonReport
     from stan_edge.reports.recording import explain_recording
     from stan_edge.sources import Crop, CroppedSource, VideoFile
@@ -61,11 +60,10 @@ def command(
         bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
-    if target_class is not None:
-        with concerning("model.target_class"):
-            shown_class(contract, target_class)
+    with concerning("model.target_class"):
+        shown_class(contract, target_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
-    hop_ticks(contract.input, hop_s)
+    contract.input.hop_ticks(hop_s)
     with ExitStack() as stack:
         file = stack.enter_context(closing(VideoFile(video)))
         source = CroppedSource(file, Crop.parse(crop)) if crop else file

@@ -24,7 +24,7 @@ def command(
     """Run a recording again as its journal says it was run, and compare windows and events; 1 when they differ."""
     from itertools import islice
 
-    from stan_edge.live.runtime import Runtime
+    from stan_edge.live.runtime import CameraSpec, Runtime
     from stan_edge.model.bundle import method_named, open_bundle, shipped_bundle
     from stan_edge.parity import open_proven
     from stan_edge.person.detection import watching
@@ -51,7 +51,7 @@ def command(
         if stored.end is not None:
             source = FirstFrames(source, int(stored.end["frames"]))
         options = {"hop_s": start["hop_s"], "target_class": start["target_class"]}
-        Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
+        Runtime(bundle, engine, explainer, **options).watch([CameraSpec(source, tracker, [fresh])])
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))
     for line in found[:SHOWN]:
         print(line)

@@ -15,7 +15,6 @@ from stan_edge.model.bundle import Bundle, method_named, open_bundle, shipped_bu
 from stan_edge.model.contract import Method, shown_class
 from stan_edge.parity import open_proven
 from stan_edge.pipeline.predictor import Explainer
-from stan_edge.pipeline.windows import hop_ticks
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,10 @@ class Plan:
         contract = bundle.contract
         with concerning("model.method"):
             method = method_named(bundle, config.model.method)
-        if config.model.target_class is not None:
-            with concerning("model.target_class"):
-                shown_class(contract, config.model.target_class)
+        with concerning("model.target_class"):
+            shown_class(contract, config.model.target_class)
         hop_s = contract.hop_s if config.model.hop_s is None else config.model.hop_s
-        hop_ticks(contract.input, hop_s)
+        contract.input.hop_ticks(hop_s)
         return cls(config, cameras, deliveries, bundle, method, hop_s)
 
     @property

@@ -61,7 +61,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
             journal=journal,
             privacy=config.privacy,
             stop=stop,
-            rungs=levels,
+            levels=levels,
         )
         parts = zip(feeds, trackers, pictures, outputs, deliveries, strict=True)
         return runtime.watch(

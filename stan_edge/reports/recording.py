@@ -10,9 +10,8 @@ from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
 from stan_edge.person.tracking import Region, Tracker
 from stan_edge.pipeline.heat import SurestHeat
-from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.inputs import InputStream, windows_of
 from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
-from stan_edge.pipeline.offline import windows_of
 from stan_edge.pipeline.predictor import Explainer, class_index_of
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window

@@ -145,8 +145,8 @@ def watch(tiny_bundle: Bundle, backend: Backend) -> Callable[..., tuple[list[End
                 sinks.append(other)
             cameras.append(CameraSpec(source, tracker(clock) if tracker else None, sinks))
         explainer = Slow(Quick(), clock, takes_s)
-        if "rungs" in options:
-            options["rungs"] = options["rungs"](explainer, clock)
+        if "levels" in options:
+            options["levels"] = options["levels"](explainer, clock)
         ends = Runtime(tiny_bundle, backend, explainer, clock=clock, **options).watch(cameras)
         return ends, diaries
 

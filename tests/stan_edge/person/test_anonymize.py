@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.anonymize import CELLS, Privacy, anonymize, hidden_box
 from stan_edge.person.tracking import NOBODY, Region
@@ -152,7 +152,7 @@ def scene(texture: Image, noisy: Callable[..., np.ndarray]) -> list[Image]:
 def play(eager_bundle: Bundle, backend: Backend, explainer: Explainer, scene: list[Image]) -> Callable[..., None]:
     def run(privacy: Privacy, region: Region, *sinks: Sink) -> None:
         source = ScriptedSource([Show(scene, 10)], live=False, name="room")
-        Runtime(eager_bundle, backend, explainer, sinks, privacy=privacy).run(source, Fixed(region))
+        Runtime(eager_bundle, backend, explainer, privacy=privacy).watch([CameraSpec(source, Fixed(region), sinks)])
 
     return run
 

@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.model.contract import METHODS, Method
 from stan_edge.pipeline.attribution import correct
@@ -89,9 +89,9 @@ def watch(scene: Scene, method: Method, hop_s: float = 2.0, target_class: str | 
     """A recording through the runtime."""
     seen, source = Seen(), ScriptedSource([Show(list(scene.pictures), 10)], live=False)
     runtime = Runtime(
-        BUNDLE, open_backend("openvino", threads=1), explainer(method), [seen], hop_s=hop_s, target_class=target_class
+        BUNDLE, open_backend("openvino", threads=1), explainer(method), hop_s=hop_s, target_class=target_class
     )
-    runtime.run(source, KnownRegions(scene.boxes_px))
+    runtime.watch([CameraSpec(source, KnownRegions(scene.boxes_px), [seen])])
     return seen
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.predictor import Explainer
@@ -66,7 +66,7 @@ def test_every_method_has_the_timeline_and_the_first_the_events_of_a_run(
     )
     for explainer in explainers:
         kept = Kept()
-        end = Runtime(tiny_bundle, backend, explainer, [kept], hop_s=HOP_S).run(scene(), None)
+        end = Runtime(tiny_bundle, backend, explainer, hop_s=HOP_S).watch([CameraSpec(scene(), None, [kept])])[0]
         assert final[explainer.method] == kept.frames
         assert [(p.t_s, p.importance) for p in film.curves[explainer.method]] == [
             (frame.t_s, frame.importance) for frame in kept.frames

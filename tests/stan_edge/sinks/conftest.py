@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, FrameScore, Phase, Record, Start, WindowResult
@@ -226,7 +226,7 @@ def served() -> Iterator[Served]:
 def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., End]:
     def watch(sinks: list[Sink], *script: Any, explain: Any = explainer, **options: Any) -> End:
         source = ScriptedSource(script, name="room", **options)
-        return Runtime(tiny_bundle, backend, explain, sinks).run(source, None)
+        return Runtime(tiny_bundle, backend, explain).watch([CameraSpec(source, None, sinks)])[0]
 
     return watch
 

@@ -18,7 +18,7 @@ from bench.faults.small_disk import fill
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceStalledError
 from stan_edge.evidence.pack import ABOUT, CLIP, MAPS, RECORDS
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import CONTRACT, Bundle
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.predictor import Explainer
@@ -53,7 +53,9 @@ def watch(
     def run(*then: Show | Gap | Fail, live: bool = False, **options: float) -> Evidence:
         sink = make(**options)
         script = [Show([*noisy(15, 60), *noisy(30, 190)], 10), *then]
-        Runtime(eager_bundle, backend, explainer, [sink]).run(ScriptedSource(script, live=live, name="room"), None)
+        Runtime(eager_bundle, backend, explainer).watch(
+            [CameraSpec(ScriptedSource(script, live=live, name="room"), None, [sink])]
+        )
         return sink
 
     return run

@@ -17,7 +17,7 @@ import pytest
 
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceConnectError
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
@@ -89,7 +89,7 @@ def opened() -> Systemd:
 def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., Any]:
     def watch(sink: Systemd, *script: Any, explain: Any = explainer, **options: Any) -> Any:
         source = ScriptedSource(script, name="room", **options)
-        return Runtime(tiny_bundle, backend, explain, [sink]).run(source, None)
+        return Runtime(tiny_bundle, backend, explain).watch([CameraSpec(source, None, [sink])])[0]
 
     return watch
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Record
@@ -44,7 +44,7 @@ def run(
 ) -> Callable[..., Any]:
     def watch(sink: DeliveryWorker) -> Any:
         source = ScriptedSource([Show([*noisy(30, 60), *noisy(30, 190)], 10)], live=False, name="room")
-        return Runtime(tiny_bundle, backend, explainer, [sink]).run(source, None)
+        return Runtime(tiny_bundle, backend, explainer).watch([CameraSpec(source, None, [sink])])[0]
 
     return watch
 
