@@ -9,14 +9,11 @@ from pydantic_core import ErrorDetails
 from stan_edge.config.run_config import SECTIONS
 
 _WRONG_TYPE = {
-    "string_type": 'must be text; put it into "quotes"',
-    "path_type": 'must be text; put it into "quotes"',
-    "is_instance_of": 'must be text; put it into "quotes"',
+    **dict.fromkeys(("string_type", "path_type", "is_instance_of"), 'must be text; put it into "quotes"'),
+    **dict.fromkeys(("float_type", "finite_number"), "must be a number; write it without quotes"),
     "string_too_short": "is empty; write a value, or take the line out",
     "bool_type": "must be true or false; write it without quotes",
     "int_type": "must be a whole number; write it without quotes",
-    "float_type": "must be a number; write it without quotes",
-    "finite_number": "must be a number; write it without quotes",
 }
 
 
@@ -36,10 +33,8 @@ def sentence(error: ErrorDetails, *, cameras_in_file: bool) -> str:
         return f"must be one section; write [{section}] above its fields, once{several}"
     if kind == "together" and error["ctx"]["field"] == "cameras" and cameras_in_file:
         return "is empty; write [[camera]] above the fields of each camera"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "together":
-        return str(error["ctx"]["reason"])
+    if kind in ("value_error", "together"):
+        return error["msg"].removeprefix("Value error, ")
     return _WRONG_TYPE.get(kind) or error["msg"].replace("Input should be", "must be") + "; change it"
 
 
