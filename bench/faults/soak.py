@@ -140,7 +140,7 @@ def main(
             outbox={"folder": folder / "outbox"},
             http={"listen": str(http)},
         )
-        deliveries = Deliveries.plan(config)
+        deliveries = Deliveries(config)
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
         sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))

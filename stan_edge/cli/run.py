@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ def command(
 
         stop = threading.Event()
         _stop_on_signals(stop)
-        ends = run(run_config, stop=stop, output=_json_lines if run_config.log.json_lines else _console)
+        ends = run(run_config, stop=stop, output=partial(_printed, run_config.log.json_lines))
     _leave(FAILED if any(end.failed for end in ends) else 0)
 
 
@@ -100,13 +101,12 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _json_lines(feeds: Sequence[Feed], _contract: Contract, _method: Method) -> list[Sink]:
-    from stan_edge.sinks.json_lines import JsonLines
+def _printed(json_lines: bool, feeds: Sequence[Feed], contract: Contract, method: Method) -> list[Sink]:
+    """What each camera says on stdout."""
+    if json_lines:
+        from stan_edge.sinks.json_lines import JsonLines
 
-    return [JsonLines(sys.stdout, live=feed.live) for feed in feeds]
-
-
-def _console(feeds: Sequence[Feed], contract: Contract, method: Method) -> list[Sink]:
+        return [JsonLines(sys.stdout, live=feed.live) for feed in feeds]
     from rich.console import Console
 
     from stan_edge.sinks.console import ConsoleView, Screen

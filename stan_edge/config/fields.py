@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
 
 @dataclass(frozen=True)
 class Option:
@@ -41,9 +39,7 @@ def setting(
     """A field.
 
     Args:
-        flag: on the command line.
         help_text: one sentence, for the command line and the schema of the file.
-        variable: of the environment.
         metavar: stands for the value in the help of the command line.
         bounds: of a number, as pydantic's `Field` takes them.
     """
@@ -53,7 +49,7 @@ def setting(
 
 
 def _printable(text: str) -> str:
-    if CONTROL.search(text):
+    if re.search(r"[\x00-\x1f\x7f]", text):
         raise ValueError("holds a control character; write it in plain text")
     return text
 

@@ -40,8 +40,7 @@ def sentence(error: ErrorDetails, *, cameras_in_file: bool) -> str:
 
 def unknown(name: str, section: str | None) -> str:
     """That there is no such section, or no such field in one."""
-    sections = ["camera" if known == "cameras" else known for known in SECTIONS]
-    known = list(SECTIONS[section].model_fields) if section else sections
-    close = get_close_matches(name, known, 1)
-    meant = f"did you mean {close[0]}? " if close else ""
+    names = SECTIONS[section].model_fields if section else SECTIONS
+    known = ["camera" if one == "cameras" else one for one in names]
+    meant = "".join(f"did you mean {close}? " for close in get_close_matches(name, known, 1))
     return f"is unknown; {meant}known here: {', '.join(known)}"

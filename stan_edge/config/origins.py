@@ -77,14 +77,15 @@ class Origins:
             if section == "cameras":
                 of_cameras[field] = one
             else:
-                self._put(values.setdefault(section, {}), (section,), {field: one})
+                values[section] = self._merge_section(values.get(section, {}), (section,), {field: one})
         values["cameras"] = self._merge_cameras(values["cameras"], of_cameras)
         return values
 
-    def _put(self, section: Any, place: Key, given: Mapping[str, Given]) -> None:
-        if isinstance(section, dict):  # or else it is refused
-            section |= {field: one.value for field, one in given.items()}
-            self._given |= {(*place, field): one.origin for field, one in given.items()}
+    def _merge_section(self, section: Any, place: Key, given: Mapping[str, Given]) -> Any:
+        if not isinstance(section, dict):  # it is refused
+            return section
+        self._given |= {(*place, field): one.origin for field, one in given.items()}
+        return section | {field: one.value for field, one in given.items()}
 
     def _merge_cameras(self, cameras: list[Any], given: Mapping[str, Given]) -> list[Any]:
         each = [
@@ -99,7 +100,7 @@ class Origins:
                 self._file, cameras = replace(self._file, document=without), []
             common = cameras[0] if cameras and isinstance(cameras[0], dict) else {}
             common = {field: value for field, value in common.items() if field not in OF_ONE_CAMERA}
-            cameras = [dict(common) for _ in each]
+            cameras = [common for _ in each]
         names = given["name"].value if "name" in given else []
         if names and len(names) != len(cameras):
             raise ConfigError(
@@ -108,10 +109,13 @@ class Origins:
                 field="cameras.name",
             )
         for_all = {field: one for field, one in given.items() if field not in OF_ONE_CAMERA}
-        for number, camera in enumerate(cameras):
-            name = {"name": Given(names[number], given["name"].origin)} if names else {}
-            self._put(camera, ("cameras", number), for_all | name | (each[number] if each else {}))
-        return cameras
+        each = each or [{} for _ in cameras]
+        if names:
+            each = [own | {"name": Given(name, given["name"].origin)} for own, name in zip(each, names, strict=True)]
+        return [
+            self._merge_section(camera, ("cameras", number), for_all | own)
+            for number, (camera, own) in enumerate(zip(cameras, each, strict=True))
+        ]
 
     def refusal(self, error: ValidationError) -> ConfigError:
         """The first mistake, by its line where it is one of the file; what was said elsewhere comes first."""
@@ -149,6 +153,6 @@ def load_config(
     origins = Origins(file)
     try:
         values = origins.merge(variables | dict(given or {}))
-        return RunConfig.model_validate(values, context={"folder": file.folder} if path else None), origins
+        return RunConfig.model_validate(values, context={"folder": path.absolute().parent} if path else None), origins
     except ValidationError as error:
         raise origins.refusal(error) from None

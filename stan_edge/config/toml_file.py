@@ -34,27 +34,24 @@ class TomlFile:
     document: dict[str, Any]
 
     @property
-    def folder(self) -> Path:
-        """Where relative paths start."""
-        return self.path.absolute().parent
-
-    @property
     def several(self) -> bool:
-        """Whether cameras have a [[camera]] each."""
-        return isinstance(self.document.get("camera"), list)
+        """Whether cameras have a [[camera]] each, or there is none."""
+        return isinstance(self.document.get("camera", []), list)
 
     def values(self) -> dict[str, Any]:
         """What it says in the form of a `RunConfig`: cameras are a list, and recordings start from the file's
         folder."""
+        cameras = self.document.get("camera", [])
+        found = {name: section for name, section in self.document.items() if name != "camera"}
+        return found | {"cameras": list(map(self._resolved, cameras if self.several else [cameras]))}
+
+    def _resolved(self, camera: Any) -> Any:
         from stan_edge.sources import is_camera
 
-        cameras = self.document.get("camera", [])
-        cameras = [_copy(one) for one in (cameras if isinstance(cameras, list) else [cameras])]
-        for camera in cameras:
-            source = camera.get("source") if isinstance(camera, dict) else None
-            if isinstance(source, str) and source and not is_camera(source):
-                camera["source"] = str(self.folder / source)
-        return {name: _copy(one) for name, one in self.document.items() if name != "camera"} | {"cameras": cameras}
+        source = camera.get("source") if isinstance(camera, dict) else None
+        if not isinstance(source, str) or not source or is_camera(source):
+            return camera
+        return camera | {"source": str(self.path.absolute().parent / source)}
 
     def key(self, place: Key) -> Key | None:
         """Where a place of a `RunConfig` stands here; None: nowhere. What a camera lacks is missing in its table."""
@@ -95,15 +92,18 @@ def read_toml(path: Path) -> TomlFile:
     try:
         return TomlFile(path, text, tomllib.loads(text))
     except (ValueError, RecursionError) as error:  # tomllib passes on those of int(), of dates, and of deep nesting
-        place, reason = _parser_said(text, error)
+        reason, where = str(error), ""
+        if isinstance(error, RecursionError):
+            reason = "nested too deep"
+        elif place := re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", reason):
+            reason, last_line = reason[: place.start()], text.rstrip("\n").count("\n") + 1
+            where = f", line {place[1] or last_line}"
+        else:
+            reason = reason.partition(";")[0]
         raise ConfigError(
-            f"{path}{place}: this is not TOML ({reason}); "
+            f"{path}{where}: this is not TOML ({reason}); "
             "text stands in quotes, a section in [brackets], each name once."
         ) from None
-
-
-def _copy(section: Any) -> Any:
-    return dict(section) if isinstance(section, dict) else section
 
 
 def _has(document: Any, key: Key) -> bool:
@@ -129,15 +129,3 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
-
-
-def _parser_said(text: str, error: Exception) -> tuple[str, str]:
-    """The line, as part of a sentence, and the reason."""
-    if isinstance(error, RecursionError):
-        return "", "nested too deep"
-    reason = str(error)
-    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", reason)
-    if place is None:
-        return "", reason.partition(";")[0]
-    line = place[1] or text.rstrip("\n").count("\n") + 1
-    return f", line {line}", reason[: place.start()]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stan_train.synth import write_video
 
 from stan_edge.config import RunConfig
 from stan_edge.errors import BundleError, ConfigError, SourceNotFoundError, StanEdgeError
@@ -18,6 +17,7 @@ from stan_edge.live.run import run
 from stan_edge.records import End
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import demo_clip
+from stan_train.synthetic.dataset import write_video
 
 
 class Kept(Sink):
