@@ -141,7 +141,7 @@ def main(
             outbox={"folder": folder / "outbox"},
             http={"listen": str(http)},
         )
-        deliveries = Deliveries.plan(config)
+        deliveries = Deliveries(config)
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
         sinks.append(Evidence(folder / "evidence", bundle, "blur", 5.0, Retention(megabytes=20)))

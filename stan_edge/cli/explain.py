@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from stan_edge.cli.flags import option
-from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, TargetClass, Threads, choice
+from stan_edge.cli.options import BackendName, CropText, HopS, Model, Person, TargetClass, Threads, choice, option
 from stan_edge.errors import ConfigError, concerning
 from stan_edge.person.anonymize import LEVELS, Privacy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -205,16 +204,9 @@ SECTIONS: dict[str, type[Section]] = {"cameras": CameraConfig} | {
     for name, field in RunConfig.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-
-
-def options() -> Iterator[tuple[str, FieldInfo, Option]]:
-    """Every field with its dotted name (`model.hop_s`; of cameras `cameras.crop`) and its option."""
-    for section, fields in SECTIONS.items():
-        for name, field in fields.model_fields.items():
-            yield f"{section}.{name}", field, next(mark for mark in field.metadata if isinstance(mark, Option))
-
-
-def option_of(field: str) -> Option | None:
-    """The option of a field by its dotted name, also that of one camera (`cameras.1.crop`); None: no such field."""
-    section, *_, name = field.split(".")
-    return next((option for known, _, option in options() if known == f"{section}.{name}"), None)
+OPTIONS: dict[str, tuple[FieldInfo, Option]] = {
+    f"{section}.{name}": (field, next(mark for mark in field.metadata if isinstance(mark, Option)))
+    for section, fields in SECTIONS.items()
+    for name, field in fields.model_fields.items()
+}
+"""Every field by its dotted name (`model.hop_s`; of cameras `cameras.crop`)."""

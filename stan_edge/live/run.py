@@ -38,7 +38,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
         StanEdgeError: something cannot be used, `field` says what; or see `Runtime.watch`.
     """
     stop = stop or threading.Event()
-    plan = Plan.of(config)
+    plan = Plan(config)
     bundle, contract = plan.bundle, plan.bundle.contract
     with ExitStack() as stack:
         # a wrong file name is an error before anything starts; a camera comes last, because unread it piles up frames

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli.flags import option
-from stan_edge.cli.options import Precision
+from stan_edge.cli.options import Precision, option
 from stan_edge.errors import ConfigError
 
 
