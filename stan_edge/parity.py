@@ -69,7 +69,7 @@ def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:
         got = explainer(window, int(class_index))
         values = (got.logits, got.frame_scores, got.map)
         errors.append([_relative_error(*pair, number) for pair in zip(values, references, strict=True)])
-    logits, scores, maps = np.max(errors, axis=0).tolist()  # NaN where one is
+    logits, scores, maps = map(float, np.max(errors, axis=0))  # NaN where one is
     tolerance = TOLERANCE[backend.precision]
     return ParityRow(backend.name, backend.precision, explainer.method, logits, scores, maps, tolerance)
 

@@ -44,8 +44,9 @@ from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import OverlayVideo
-from stan_edge.sources import Fail, Gap, Off, Reconnecting, ScriptedCamera, Show, VideoFile, demo_clip
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Reconnecting, VideoFile, demo_clip
+from stan_edge.sources.scripted import Fail, Gap, Off, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.types import Image
 
 METHOD = "gradcam"
@@ -140,10 +141,10 @@ def main(
             outbox={"folder": folder / "outbox"},
             http={"listen": str(http)},
         )
-        deliveries = Deliveries.plan(config)
+        deliveries = Deliveries(config)
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
-        sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
+        sinks.append(Evidence(folder / "evidence", bundle, "blur", 5.0, Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))
         journal = stack.enter_context(closing(Journal(folder / "journal")))

@@ -5,14 +5,15 @@ Training, export, evaluation and benchmarks add their own verbs by the entry poi
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated
 
 import typer
 
-from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
-from stan_edge.cli.blame import Blame
+from stan_edge.cli import check_config, doctor, events, explain, replay, run, verify
+from stan_edge.config.run_config import OPTIONS
 from stan_edge.errors import StanEdgeError
 from stan_edge.log import configure
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-VERBS = (run, check_config, explain, events, replay, verify, doctor, engine)
+VERBS = (run, check_config, explain, events, replay, verify, doctor)
 for verb in VERBS:
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
@@ -54,9 +55,10 @@ def _options(
 def main() -> None:
     """Run the command; an error of ours is one sentence on stderr and an exit code."""
     configure()
-    blame = Blame()
     try:
-        app(obj=blame)
+        app()
     except StanEdgeError as error:
-        print(f"stan-edge: {blame.sentence(error)}", file=sys.stderr)
+        _, option = OPTIONS.get(re.sub(r"\.\d+\.", ".", error.field or ""), (None, None))
+        origin = option.first_flag if option else error.field
+        print(f"stan-edge: {origin}: {error}" if origin else f"stan-edge: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)

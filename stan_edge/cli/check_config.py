@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stan_edge.cli.blame import Blame
+from stan_edge.config.origins import load_config
 from stan_edge.errors import ConfigError
 
 
 def command(
-    context: typer.Context,
     file: Annotated[
         Path | None, typer.Argument(help="Configuration file (TOML), as `stan-edge run --config` takes it.")
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of such files instead.")] = False,
 ) -> None:
     """Check a configuration file and say what would run, without opening the camera."""
-    import json
-    import os
-
-    from stan_edge.config.origins import load_config
-    from stan_edge.config.schema import toml_schema
-
     if schema:
+        from stan_edge.config.schema import toml_schema
+
         print(json.dumps(toml_schema(), indent=2))
         return
     if file is None:
         raise ConfigError("Name a configuration file, or give --schema.")
-    config, context.ensure_object(Blame).origins = load_config(file, environment=os.environ)
+    config, origins = load_config(file, environment=os.environ)
     from stan_edge.live.check import check
 
-    print(check(config))
+    with origins.named():
+        print(check(config))

@@ -7,20 +7,19 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stan_edge.cli.blame import Blame
-from stan_edge.cli.flags import given_values, with_run_options
+from stan_edge.cli.options import given_values, with_run_options
 from stan_edge.config.origins import Given, load_config
 from stan_edge.config.run_config import NO_CAMERA
 from stan_edge.errors import ConfigError
 from stan_edge.log import configure
 
 if TYPE_CHECKING:
-    from stan_edge.config import RunConfig
     from stan_edge.model.contract import Contract, Method
     from stan_edge.sinks.base import Sink
     from stan_edge.sources import Feed
@@ -51,19 +50,6 @@ def command(
 ) -> None:
     """Watch a camera or a video, or several: what is happening, and which frames say so."""
     given = given_values(context, options)
-    _add_recording(given, source, demo=demo)
-    run_config, context.ensure_object(Blame).origins = load_config(config, given, os.environ)
-    configure(run_config.log.level)
-    if check:
-        from stan_edge.live.check import check as check_config
-
-        print(check_config(run_config))
-        return
-    _leave(_run(run_config))
-
-
-def _add_recording(given: dict[str, Given], source: str | None, *, demo: bool) -> None:
-    """The argument and the demo are sources, too, but only one way to name them is taken."""
     cameras = "cameras.source" in given or "cameras.source_file" in given
     if (source is not None) + demo + cameras > 1:
         raise ConfigError(f"{NO_CAMERA}.")
@@ -73,16 +59,20 @@ def _add_recording(given: dict[str, Given], source: str | None, *, demo: bool) -
         source = str(demo_clip())
     if source is not None:
         given["cameras.source"] = Given([source], None)
+    run_config, origins = load_config(config, given, os.environ)
+    configure(run_config.log.level)
+    with origins.named():
+        if check:
+            from stan_edge.live.check import check as check_config
 
+            print(check_config(run_config))
+            return
+        from stan_edge.live.run import run
 
-def _run(config: RunConfig) -> int:
-    """The exit code of a run that ends by itself or by a signal."""
-    from stan_edge.live.run import run
-
-    stop = threading.Event()
-    _stop_on_signals(stop)
-    ends = run(config, stop=stop, output=_json_lines if config.log.json_lines else _console)
-    return FAILED if any(end.failed for end in ends) else 0
+        stop = threading.Event()
+        _stop_on_signals(stop)
+        ends = run(run_config, stop=stop, output=partial(_printed, run_config.log.json_lines))
+    _leave(FAILED if any(end.failed for end in ends) else 0)
 
 
 def _leave(code: int) -> None:
@@ -111,13 +101,12 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _json_lines(feeds: Sequence[Feed], _contract: Contract, _method: Method) -> list[Sink]:
-    from stan_edge.sinks.json_lines import JsonLines
+def _printed(json_lines: bool, feeds: Sequence[Feed], contract: Contract, method: Method) -> list[Sink]:
+    """What each camera says on stdout."""
+    if json_lines:
+        from stan_edge.sinks.json_lines import JsonLines
 
-    return [JsonLines(sys.stdout, live=feed.live) for feed in feeds]
-
-
-def _console(feeds: Sequence[Feed], contract: Contract, method: Method) -> list[Sink]:
+        return [JsonLines(sys.stdout, live=feed.live) for feed in feeds]
     from rich.console import Console
 
     from stan_edge.sinks.console import ConsoleView, Screen

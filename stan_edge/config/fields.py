@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 
 @dataclass(frozen=True)
@@ -29,46 +27,38 @@ class Option:
 class Section(BaseModel):
     """Fields of one concern."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # built when first used: the help of the command needs the fields alone
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
     panel: ClassVar[str | None] = None
     """Heading of its flags in the help; None: among those without one."""
 
 
 def setting(
-    default: Any,
-    flag: str,
-    help_text: str,
-    *,
-    variable: str | None = None,
-    metavar: str | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
+    default: Any, flag: str, help_text: str, *, variable: str | None = None, metavar: str | None = None, **bounds: Any
 ) -> Any:
     """A field.
 
     Args:
-        flag: on the command line.
         help_text: one sentence, for the command line and the schema of the file.
-        variable: of the environment.
         metavar: stands for the value in the help of the command line.
-        ge, gt, le: bounds of a number.
+        bounds: of a number, as pydantic's `Field` takes them.
     """
-    info = Field(default, description=help_text, ge=ge, gt=gt, le=le)
+    info = Field(default, description=help_text, **bounds)
     info.metadata.append(Option(flag, variable, metavar))
     return info
 
 
 def _printable(text: str) -> str:
-    if CONTROL.search(text):
+    if re.search(r"[\x00-\x1f\x7f]", text):
         raise ValueError("holds a control character; write it in plain text")
     return text
 
 
-def _path(value: Any) -> Any:
+def _path(value: Any, info: ValidationInfo) -> Any:
     if value == "":
         raise ValueError("is empty; write a path, or take the line out")
-    return Path(_printable(value)) if isinstance(value, str) else value
+    folder = (info.context or {}).get("folder", "")
+    return Path(folder, _printable(value)) if isinstance(value, str) else value
 
 
 def _camera_number(value: Any) -> Any:
@@ -77,5 +67,6 @@ def _camera_number(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 File = Annotated[Path, BeforeValidator(_path)]
+"""Text of a configuration file starts from its folder, by the context `{"folder": Path}`."""
 Source = Annotated[Text, BeforeValidator(_camera_number)]
 """A camera number may be a number."""

@@ -9,14 +9,11 @@ from pydantic_core import ErrorDetails
 from stan_edge.config.run_config import SECTIONS
 
 _WRONG_TYPE = {
-    "string_type": 'must be text; put it into "quotes"',
-    "path_type": 'must be text; put it into "quotes"',
-    "is_instance_of": 'must be text; put it into "quotes"',
+    **dict.fromkeys(("string_type", "path_type", "is_instance_of"), 'must be text; put it into "quotes"'),
+    **dict.fromkeys(("float_type", "finite_number"), "must be a number; write it without quotes"),
     "string_too_short": "is empty; write a value, or take the line out",
     "bool_type": "must be true or false; write it without quotes",
     "int_type": "must be a whole number; write it without quotes",
-    "float_type": "must be a number; write it without quotes",
-    "finite_number": "must be a number; write it without quotes",
 }
 
 
@@ -36,17 +33,14 @@ def sentence(error: ErrorDetails, *, cameras_in_file: bool) -> str:
         return f"must be one section; write [{section}] above its fields, once{several}"
     if kind == "together" and error["ctx"]["field"] == "cameras" and cameras_in_file:
         return "is empty; write [[camera]] above the fields of each camera"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "together":
-        return str(error["ctx"]["reason"])
+    if kind in ("value_error", "together"):
+        return error["msg"].removeprefix("Value error, ")
     return _WRONG_TYPE.get(kind) or error["msg"].replace("Input should be", "must be") + "; change it"
 
 
 def unknown(name: str, section: str | None) -> str:
     """That there is no such section, or no such field in one."""
-    sections = ["camera" if known == "cameras" else known for known in SECTIONS]
-    known = list(SECTIONS[section].model_fields) if section else sections
-    close = get_close_matches(name, known, 1)
-    meant = f"did you mean {close[0]}? " if close else ""
+    names = SECTIONS[section].model_fields if section else SECTIONS
+    known = ["camera" if one == "cameras" else one for one in names]
+    meant = "".join(f"did you mean {close}? " for close in get_close_matches(name, known, 1))
     return f"is unknown; {meant}known here: {', '.join(known)}"

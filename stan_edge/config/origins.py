@@ -5,17 +5,18 @@ The command line wins over the environment, which wins over the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from stan_edge.config.mistakes import sentence, unknown
-from stan_edge.config.run_config import RunConfig, options
+from stan_edge.config.run_config import OPTIONS, RunConfig
 from stan_edge.config.toml_file import Key, TomlFile, read_toml
-from stan_edge.errors import ConfigError
+from stan_edge.errors import ConfigError, StanEdgeError
 
 OF_ONE_CAMERA = ("source", "source_file", "name")
 """Fields that are given for each camera; the others are given for all at once."""
@@ -34,29 +35,34 @@ class Given:
 class Origins:
     """Where each value of a configuration came from."""
 
-    def __init__(self, file: TomlFile | None = None) -> None:
+    def __init__(self, file: TomlFile) -> None:
         self._file = file
-        self._given: dict[tuple[str | int, ...], str | None] = {}
-        self._cameras_in_file = file is not None and "camera" in file.document
+        self._given: dict[Key, str | None] = {}
 
     def of(self, field: str) -> str | None:
         """The origin of a field by its dotted name; None: it has its default, or came as an argument."""
-        place = [int(part) if part.isdecimal() else part for part in field.split(".")]
-        if place[0] == "cameras" and not isinstance(place[1], int):
-            place.insert(1, 0)  # said by one that does not know which it is, and is the only one
-        return self._of(place)
+        section, *rest = (int(part) if part.isdecimal() else part for part in field.split("."))
+        if section == "cameras" and not isinstance(rest[0], int):
+            rest.insert(0, 0)  # said by one that does not know which it is, and is the only one
+        return self._of((section, *rest))[1]
 
-    def _of(self, place: Key) -> str | None:
-        for length in range(len(place), 0, -1):
-            if tuple(place[:length]) in self._given:
-                return self._given[tuple(place[:length])]
-        key = self._key(place)
-        return None if key is None or self._file is None else self._file.where(key)
+    def _of(self, place: Key) -> tuple[int, str | None]:
+        """The line, 0 outside of the file, and the origin."""
+        if place in self._given:
+            return 0, self._given[place]
+        key = self._file.key(place)
+        return self._file.where(key) if key else (0, None)
 
-    def _key(self, place: Key) -> Key | None:
-        if self._file is None or (place[0] == "cameras" and not self._cameras_in_file):
-            return None
-        return self._file.key(place)
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors that leave the block begin with the origin of the value that they are about."""
+        try:
+            yield
+        except StanEdgeError as error:
+            if error.field and "." in error.field:
+                origin, error.field = self.of(error.field), None
+                error.args = (f"{origin}: {error}" if origin else str(error),)
+            raise
 
     def merge(self, given: Mapping[str, Given]) -> dict[str, Any]:
         """The values of the file and those that win over them, in the form of a `RunConfig`.
@@ -64,32 +70,37 @@ class Origins:
         Raises:
             ConfigError: there are not as many names as cameras.
         """
-        values = self._file.values() if self._file else {}
+        values = self._file.values()
         of_cameras: dict[str, Given] = {}
         for name, one in given.items():
-            section, _, field = name.partition(".")
+            section, field = name.split(".")
             if section == "cameras":
                 of_cameras[field] = one
-            elif isinstance(content := values.setdefault(section, {}), dict):
-                content[field] = one.value
-                self._given[section, field] = one.origin
-        values["cameras"] = self._merged_cameras(values.get("cameras", []), of_cameras)
+            else:
+                values[section] = self._merge_section(values.get(section, {}), (section,), {field: one})
+        values["cameras"] = self._merge_cameras(values["cameras"], of_cameras)
         return values
 
-    def _merged_cameras(self, tables: list[Any], given: Mapping[str, Given]) -> list[Any]:
-        sources = [
-            (field, value, given[field].origin)
+    def _merge_section(self, section: Any, place: Key, given: Mapping[str, Given]) -> Any:
+        if not isinstance(section, dict):  # it is refused
+            return section
+        self._given |= {(*place, field): one.origin for field, one in given.items()}
+        return section | {field: one.value for field, one in given.items()}
+
+    def _merge_cameras(self, cameras: list[Any], given: Mapping[str, Given]) -> list[Any]:
+        each = [
+            {field: Given(value, given[field].origin)}
             for field in ("source", "source_file")
             if field in given
             for value in given[field].value
         ]
-        cameras = [dict(table) if isinstance(table, dict) else table for table in tables]
-        if sources:  # instead of those of the file; what it says of its only one besides its source is for them, too
-            self._cameras_in_file = self._cameras_in_file and self._file is not None and not self._file.several
-            common = cameras[0] if self._cameras_in_file and isinstance(cameras[0], dict) else {}
+        if each:  # instead of those of the file; what it says of its only one besides its source is for them, too
+            if self._file.several:
+                without = {name: content for name, content in self._file.document.items() if name != "camera"}
+                self._file, cameras = replace(self._file, document=without), []
+            common = cameras[0] if cameras and isinstance(cameras[0], dict) else {}
             common = {field: value for field, value in common.items() if field not in OF_ONE_CAMERA}
-            cameras = [common | {field: value} for field, value, _ in sources]
-            self._given |= {("cameras", n, field): origin for n, (field, _, origin) in enumerate(sources)}
+            cameras = [common for _ in each]
         names = given["name"].value if "name" in given else []
         if names and len(names) != len(cameras):
             raise ConfigError(
@@ -97,27 +108,22 @@ class Origins:
                 "then --camera-file.",
                 field="cameras.name",
             )
-        for number, camera in enumerate(cameras):
-            if not isinstance(camera, dict):
-                continue
-            own = {"name": Given(names[number], given["name"].origin)} if names else {}
-            for field, one in (*own.items(), *given.items()):
-                if field not in OF_ONE_CAMERA or one in own.values():
-                    camera[field] = one.value
-                    self._given["cameras", number, field] = one.origin
-        return cameras
+        for_all = {field: one for field, one in given.items() if field not in OF_ONE_CAMERA}
+        each = each or [{} for _ in cameras]
+        if names:
+            each = [own | {"name": Given(name, given["name"].origin)} for own, name in zip(each, names, strict=True)]
+        return [
+            self._merge_section(camera, ("cameras", number), for_all | own)
+            for number, (camera, own) in enumerate(zip(cameras, each, strict=True))
+        ]
 
     def refusal(self, error: ValidationError) -> ConfigError:
         """The first mistake, by its line where it is one of the file; what was said elsewhere comes first."""
         found: list[tuple[int, int, str]] = []
         for number, one in enumerate(error.errors(include_url=False, include_input=False)):
-            place: Key = one["loc"]
-            if one["type"] == "together":
-                place = str(one["ctx"]["field"]).split(".")
-            key = None if tuple(place) in self._given else self._key(place)
-            line = self._file.line(key) if self._file and key else 0
-            origin = self._of(place)
-            text = sentence(one, cameras_in_file=self._cameras_in_file)
+            place: Key = tuple(one["ctx"]["field"].split(".")) if one["type"] == "together" else one["loc"]
+            line, origin = self._of(place)
+            text = sentence(one, cameras_in_file="camera" in self._file.document)
             found.append((line, number, f"{origin}: {text}." if origin else f"{text}."))
         return ConfigError(min(found)[2])
 
@@ -130,26 +136,23 @@ def load_config(
     Args:
         path: TOML file; None: everything is in `given`.
         given: what wins over everything, by the dotted name of the field (`model.hop_s`, `cameras.crop`).
-        environment: variables that win over the file.
+        environment: variables that win over the file; an empty one says nothing.
 
     Raises:
         ConfigError: the file cannot be read, or a value is unknown or wrong. The sentence begins with where it was
             given: file, line and field, the flag, or the variable.
     """
-    file = read_toml(path) if path else None
-    if file and "cameras" in file.document:
-        raise ConfigError(f"{file.where(('cameras',))}: {unknown('cameras', None)}.")
+    file = read_toml(path) if path else TomlFile(Path(), "", {})
+    if "cameras" in file.document:
+        raise ConfigError(f"{file.where(('cameras',))[1]}: {unknown('cameras', None)}.")
+    variables = {
+        field: Given(environment[option.variable], option.variable)
+        for field, (_, option) in OPTIONS.items()
+        if environment and option.variable and environment.get(option.variable)
+    }
     origins = Origins(file)
     try:
-        return RunConfig.model_validate(origins.merge(_variables(environment or {}) | dict(given or {}))), origins
+        values = origins.merge(variables | dict(given or {}))
+        return RunConfig.model_validate(values, context={"folder": path.absolute().parent} if path else None), origins
     except ValidationError as error:
         raise origins.refusal(error) from None
-
-
-def _variables(environment: Mapping[str, str]) -> dict[str, Given]:
-    """The values that environment variables give; an empty one gives none."""
-    return {
-        field: Given(environment[option.variable], option.variable)
-        for field, _, option in options()
-        if option.variable and environment.get(option.variable)
-    }

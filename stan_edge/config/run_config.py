@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -166,15 +165,15 @@ class RunConfig(Section):
     """A whole run. A TOML file says `[camera]`, or `[[camera]]` for each of several, for `cameras`."""
 
     cameras: Annotated[tuple[CameraConfig, ...], Field(strict=False)] = ()
-    model: ModelConfig = ModelConfig()
-    journal: JournalConfig = JournalConfig()
-    evidence: EvidenceConfig = EvidenceConfig()
-    pictures: PicturesConfig = PicturesConfig()
-    mqtt: MqttConfig = MqttConfig()
-    webhook: WebhookConfig = WebhookConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    http: HttpConfig = HttpConfig()
-    log: LogConfig = LogConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    journal: JournalConfig = Field(default_factory=JournalConfig)
+    evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
+    pictures: PicturesConfig = Field(default_factory=PicturesConfig)
+    mqtt: MqttConfig = Field(default_factory=MqttConfig)
+    webhook: WebhookConfig = Field(default_factory=WebhookConfig)
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig)
+    http: HttpConfig = Field(default_factory=HttpConfig)
+    log: LogConfig = Field(default_factory=LogConfig)
 
     @model_validator(mode="after")
     def _fit_together(self) -> RunConfig:
@@ -201,18 +200,13 @@ def _refused(field: str, reason: str) -> PydanticCustomError:
 
 
 SECTIONS: dict[str, type[Section]] = {"cameras": CameraConfig} | {
-    name: type(field.default) for name, field in RunConfig.model_fields.items() if name != "cameras"
+    name: field.annotation
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
 }
-
-
-def options() -> Iterator[tuple[str, FieldInfo, Option]]:
-    """Every field with its dotted name (`model.hop_s`; of cameras `cameras.crop`) and its option."""
-    for section, fields in SECTIONS.items():
-        for name, field in fields.model_fields.items():
-            yield f"{section}.{name}", field, next(mark for mark in field.metadata if isinstance(mark, Option))
-
-
-def option_of(field: str) -> Option | None:
-    """The option of a field by its dotted name, also that of one camera (`cameras.1.crop`); None: no such field."""
-    section, *_, name = field.split(".")
-    return next((option for known, _, option in options() if known == f"{section}.{name}"), None)
+OPTIONS: dict[str, tuple[FieldInfo, Option]] = {
+    f"{section}.{name}": (field, next(mark for mark in field.metadata if isinstance(mark, Option)))
+    for section, fields in SECTIONS.items()
+    for name, field in fields.model_fields.items()
+}
+"""Every field by its dotted name (`model.hop_s`; of cameras `cameras.crop`)."""

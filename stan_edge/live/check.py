@@ -6,13 +6,11 @@ import os
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from stan_edge.backends.base import Backend
 from stan_edge.config.run_config import RunConfig
 from stan_edge.errors import ConfigError, JournalDamagedError, concerning
 from stan_edge.journal.schema import FILE, check_file
 from stan_edge.live.plan import Plan
 from stan_edge.person.detection import watching
-from stan_edge.pipeline.predictor import Explainer
 
 
 def check(config: RunConfig) -> str:
@@ -24,12 +22,29 @@ def check(config: RunConfig) -> str:
     Raises:
         StanEdgeError: it cannot; `field` says why.
     """
-    plan = Plan.of(config)
-    for camera in plan.cameras:
-        camera.check()
+    plan = Plan(config)
+    lines = [line for camera in plan.cameras for line in camera.describe()]
     _check_folders(config)
     with watching(masks=plan.masks) if any(camera.person for camera in config.cameras) else nullcontext():
-        return _described(plan, *plan.open_engine())
+        engine, _ = plan.open_engine()
+    contract, journal, deliveries = plan.bundle.contract, config.journal, plan.deliveries
+    kept = f"{journal.folder}, {journal.days:g} days, {journal.megabytes:g} MB"
+    lines += [
+        ("model", f"{contract.name}: {', '.join(contract.classes)}"),
+        ("method", f"{plan.method}, every {plan.hop_s:g} s"),
+        ("engine", f"{engine.name} {engine.precision} on {engine.device}; scores are those of the model"),
+        ("journal", kept if journal.folder else "none: what was seen is not kept"),
+    ]
+    if broker := deliveries.broker:
+        lines.append(("mqtt", f"{broker.host}:{broker.port}, {broker.prefix}/..."))
+    if hook := deliveries.webhook:
+        tls, signed = "TLS" if hook.tls else "no TLS", "signed" if hook.secret else "not signed"
+        lines.append(("webhook", f"{hook.host}, {tls}, {signed}"))
+    if config.outbox.folder:
+        lines.append(("outbox", f"{config.outbox.folder}"))
+    if http := deliveries.http:
+        lines.append(("http", f"{http.host}:{http.port}"))
+    return "\n".join(f"{name:8} {text}" for name, text in lines)
 
 
 def _check_folders(config: RunConfig) -> None:
@@ -50,29 +65,5 @@ def _check_folders(config: RunConfig) -> None:
 
 def _can_be_written(folder: Path, made: int | None) -> bool:
     """Whether it is a folder to write to, or can be made, with so many parts of its path (None: any number)."""
-    candidates = [folder, *folder.absolute().parents[:made]]
-    there = next((path for path in candidates if path.exists()), folder)
+    there = next((path for path in (folder, *folder.absolute().parents[:made]) if path.exists()), folder)
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
-def _described(plan: Plan, engine: Backend, explainer: Explainer) -> str:
-    contract, journal, deliveries = plan.bundle.contract, plan.config.journal, plan.deliveries
-    kept = f"{journal.folder}, {journal.days:g} days, {journal.megabytes:g} MB"
-    lines = {
-        "model": f"{contract.name}: {', '.join(contract.classes)}",
-        "method": f"{explainer.method}, every {plan.hop_s:g} s",
-        "engine": f"{engine.name} {engine.precision} on {engine.device}; scores are those of the model",
-        "journal": kept if journal.folder else "none: what was seen is not kept",
-    }
-    if broker := deliveries.broker:
-        lines["mqtt"] = f"{broker.host}:{broker.port}, {broker.prefix}/..."
-    if hook := deliveries.hook:
-        lines["webhook"] = (
-            f"{hook.host}, {'TLS' if hook.tls else 'no TLS'}, {'signed' if hook.secret else 'not signed'}"
-        )
-    if deliveries.outbox:
-        lines["outbox"] = f"{deliveries.outbox}"
-    if deliveries.http:
-        lines["http"] = f"{deliveries.http.host}:{deliveries.http.port}"
-    of_cameras = [line for camera in plan.cameras for line in camera.describe()]
-    return "\n".join(f"{name:8} {text}" for name, text in [*of_cameras, *lines.items()])

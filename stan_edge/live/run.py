@@ -17,8 +17,7 @@ from stan_edge.model.contract import Contract, Method
 from stan_edge.person.detection import watching
 from stan_edge.records import End
 from stan_edge.retention import Retention
-from stan_edge.sinks.base import Guarded, Sink
-from stan_edge.sinks.failures import Failures
+from stan_edge.sinks.base import Failures, Guarded, Sink
 from stan_edge.sources import Feed
 
 Output = Callable[[Sequence[Feed], Contract, Method], Sequence[Sink]]
@@ -39,7 +38,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
         StanEdgeError: something cannot be used, `field` says what; or see `Runtime.watch`.
     """
     stop = stop or threading.Event()
-    plan = Plan.of(config)
+    plan = Plan(config)
     bundle, contract = plan.bundle, plan.bundle.contract
     with ExitStack() as stack:
         # a wrong file name is an error before anything starts; a camera comes last, because unread it piles up frames

@@ -23,7 +23,7 @@ from tests.e2e.mjpeg import MjpegCamera
 CAMERA = "rtsp://user:password@host/path"
 WATCH_S = 3.0
 """How long a camera is watched before Ctrl-C: a window takes two seconds."""
-LONGEST_S = 900.0
+LONGEST_S = 1800.0
 
 
 def prepare(folder: Path) -> None:
@@ -37,12 +37,18 @@ def prepare(folder: Path) -> None:
     pictures.mkdir()
     for number in range(60):
         cv2.imwrite(str(pictures / f"{number}.jpg"), rng.integers(40, 90, (120, 160, 3), np.uint8))
-    for label, levels in (("falling", (60, 190)), ("background", (60, 60))):
-        for person in ("anna", "ben", "carla"):
-            path = folder / "recordings" / label / person / "01.mp4"
-            path.parent.mkdir(parents=True)
+    rows = ["video,patient,label,intervals"]
+    for person in ("anna", "ben", "carla"):
+        for name, label, intervals, levels in (
+            ("fall", "falling", "15-30", (60, 190)),
+            ("walk", "background", "none", (60, 60)),
+        ):
+            path = folder / "recordings" / person / f"{name}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
             shown = [level for level in levels for _ in range(15)]
             write_video(path, [rng.integers(level - 20, level + 20, (64, 64, 3), np.uint8) for level in shown])
+            rows.append(f"{person}/{name}.mp4,{person},{label},{intervals}")
+    (folder / "recordings" / "clips.csv").write_text("\n".join(rows) + "\n")
 
 
 class Shell:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import tomllib
 from typer.main import get_command
 
 from stan_edge.cli.app import app
@@ -30,6 +30,11 @@ from stan_edge.records import (
 )
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.docs.shell import Shell
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ALL = [block for page in PAGES for block in blocks(page)]
 RUN = [page for page in PAGES if page.name != "recipes.md"]  # those have a test of their own

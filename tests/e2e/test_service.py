@@ -53,7 +53,7 @@ def test_check_config_says_what_would_run_and_changes_nothing(stan_edge, tmp_pat
         (['[camera]', 'source = 0', '[model]', 'hop_s = 0.33'], "line 4, model.hop_s", "multiple of 0.1"),
         (['[camera]', 'source = 0', '[model]', 'target_class = "x"'], "line 4, model.target_class", "falling"),
         (['[camera]', 'source = 0', '[journal]', 'folder = "no/no"'], "line 4, journal.folder", "written"),
-        (['[camera]', 'source = 0', '[mqtt]', '', 'url = "http://h"'], "line 5, mqtt.url", "no address of a broker"),
+        (['[camera]', 'source = 0', '[mqtt]', '', 'url = "http://h"'], "line 5, mqtt.url", "address of a broker"),
         (['[camera]', 'source = 0', '[mqtt]', 'ca = "ca"'], "line 4, mqtt.ca", "no broker"),
         (['[camera]', 'source = 0', 'http.listen = "x"'], "line 3, camera.http", "unknown"),
         (['http.listen = "x"', '[camera]', 'source = 0'], "line 1, http.listen", "no address"),

@@ -9,7 +9,8 @@ from stan_bench import camera as camera_module
 from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, StageTimes, TimingSink
 from stan_edge.person.tracking import NOBODY
 from stan_edge.records import Event, FrameScore, Phase, WindowResult
-from stan_edge.sources import Frame, ScriptedSource, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 
 PICTURES = [np.full((4, 4, 3), k, np.uint8) for k in range(6)]
 HOP_S = 0.2

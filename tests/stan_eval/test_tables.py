@@ -32,6 +32,13 @@ def test_a_row_that_is_done_is_not_made_again(tmp_path: Path) -> None:
     assert [result.model for result in Steps(tmp_path / "rows", console).results] == ["FCL", "CNN"]
 
 
+@pytest.mark.parametrize("content", [b"cstan_eval.paper\nNoSuchResult\n.", b"", b"no pickle"])
+def test_rows_that_cannot_be_read_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rows").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"rows was written by another version .* choose another --out"):
+        Steps(tmp_path / "rows", Console(quiet=True))
+
+
 def test_other_options_are_refused(tmp_path: Path) -> None:
     (tmp_path / "options.json").write_text("{}")
     with pytest.raises(ConfigError, match="a grid with other options"):

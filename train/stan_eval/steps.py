@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
+from stan_edge.errors import ConfigError
 from stan_edge.files import replacing
 from stan_eval.result import Result
 
@@ -24,7 +25,13 @@ class Steps:
         self._seconds: dict[str, float] = {}
         self._rows: dict[str, Result] = {}
         if path.is_file():
-            self._seconds, self._rows = pickle.loads(path.read_bytes())
+            try:
+                self._seconds, self._rows = pickle.loads(path.read_bytes())
+            except (ImportError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+                raise ConfigError(
+                    f"{path} was written by another version of stan-edge or is damaged ({error}); "
+                    "choose another --out, or delete it to measure its rows again."
+                ) from error
 
     @property
     def results(self) -> tuple[Result, ...]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stan_edge.cli.flags import option
-from stan_edge.cli.options import AllowFallback, BackendName, CropText, MethodName, Model, Person, Threads
+from stan_edge.cli.options import AllowFallback, BackendName, CropText, MethodName, Model, Person, Threads, option
 from stan_edge.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from stan_edge.backends.registry import ALL_BACKENDS
 from stan_edge.cli.app import app
 from stan_edge.config import RunConfig
-from stan_edge.config.run_config import ModelConfig, options
+from stan_edge.config.origins import load_config
+from stan_edge.config.run_config import OPTIONS, ModelConfig
 from stan_edge.config.schema import toml_schema
-from stan_edge.config.toml_file import read_toml, tomllib
+from stan_edge.config.toml_file import tomllib
 from stan_edge.model.bundle import shipped_bundle
 
 ROOT = Path(__file__).parents[3]
@@ -44,13 +45,13 @@ def flags_in(path: Path) -> list[str]:
 
 
 def flags_of_run() -> dict[str, str]:
-    return {flag: field for field, _, option in options() for flag in option.flag.split("/")}
+    return {flag: field for field, (_, option) in OPTIONS.items() for flag in option.flag.split("/")}
 
 
 def test_every_field_has_a_flag_of_its_own_and_a_sentence_of_help():
-    flags = [option.flag for _, _, option in options()]
+    flags = [option.flag for _, option in OPTIONS.values()]
     assert len(flags) == len(set(flags))
-    assert [field for field, info, _ in options() if not (info.description or "").endswith(".")] == []
+    assert [field for field, (info, _) in OPTIONS.items() if not (info.description or "").endswith(".")] == []
 
 
 def test_every_flag_of_run_is_written_in_one_place_of_the_source():
@@ -138,12 +139,12 @@ def test_the_schema_takes_the_example_and_all_that_it_offers():
 def test_the_example_shows_every_field_once():
     document = tomllib.loads(everything_on())
     shown = {f"{section}.{name}" for section, fields in document.items() for name in fields}
-    assert shown == {field.replace("cameras.", "camera.") for field, _, _ in options()}
+    assert shown == {field.replace("cameras.", "camera.") for field in OPTIONS}
 
 
 def test_the_example_says_the_defaults_where_it_says_so(tmp_path):
     path = tmp_path / "room.toml"
     path.write_text(everything_on().replace('source = "/dev/video0"', "# source"))
-    config = RunConfig.model_validate(read_toml(path).values())
+    config, _ = load_config(path)
     assert config.cameras[0].source_file == tmp_path / "secrets/room-camera"
     assert shipped_bundle().is_dir()

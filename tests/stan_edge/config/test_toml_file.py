@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stan_edge.config import RunConfig
 from stan_edge.config.origins import load_config
 from stan_edge.config.run_config import SECTIONS
-from stan_edge.config.toml_file import dotted, line_of, tomllib
+from stan_edge.config.toml_file import TomlFile, tomllib
 from stan_edge.errors import ConfigError
 
 CAMERA = "[camera]\nsource = 0\n"
@@ -303,4 +303,4 @@ def test_the_line_is_that_in_which_the_statement_begins(content, blanks):
     document = tomllib.loads(text)
     for name, line in begins.items():
         assert name in document
-        assert line_of(text, (name,)) == line, dotted((name,))
+        assert TomlFile(Path(), text, document).where((name,))[0] == line, name

@@ -17,8 +17,7 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import ScriptedSource, Show
-from stan_edge.sources.scripted import Step
+from stan_edge.sources.scripted import ScriptedSource, Show, Step
 
 
 class Listener(Sink):

@@ -19,7 +19,7 @@ from stan_edge.person.detection_rate import REDUCED_DETECTION_HZ
 from stan_edge.person.tracking import PersonTracker, Sighting
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Load, WindowResult
-from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_edge.types import Image
 from tests.stan_edge.live.conftest import Diary, Labels, Quick, Slow, Sluggish
 

@@ -21,20 +21,9 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import (
-    Black,
-    Damage,
-    Duplicate,
-    Freeze,
-    Gap,
-    Jump,
-    Off,
-    Reconnecting,
-    ScriptedCamera,
-    ScriptedSource,
-    Show,
-)
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Reconnecting
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Freeze, Gap, Jump, Off, ScriptedSource, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 
 UNREACHABLE = SourceConnectError("room cannot be reached; check the cable.")
 REFUSED = SourceAuthError("room asks for credentials; check them.")

@@ -17,8 +17,8 @@ from stan_edge.model.contract import Contract
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Black, Fail, Frame, Freeze, Gap, ScriptedSource, Show, Source
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame, Source
+from stan_edge.sources.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show, Step
 
 
 class Recorder(Sink):

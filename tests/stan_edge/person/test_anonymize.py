@@ -22,10 +22,12 @@ from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
 from stan_edge.reports.charts import LINE_PX, MARGIN_PX
 from stan_edge.reports.recording import PICTURE_PX, RecordingReport, explain_recording
+from stan_edge.reports.recording_charts import LEFT_PX
+from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import WIDTH_PX, OverlayVideo
-from stan_edge.sinks.timeline_picture import LEFT_PX, THUMB_PX, TimelinePicture
+from stan_edge.sinks.timeline_picture import THUMB_PX, TimelinePicture
 from stan_edge.sources import Frame, ScriptedSource, Show
 from stan_edge.types import Image, Mask, PixelBox, Square
 
@@ -207,7 +209,7 @@ def test_no_file_holds_the_person(
 ) -> None:
     contract = eager_bundle.contract
     seen, timeline, folder = tmp_path / "seen.mp4", tmp_path / "timeline.png", tmp_path / "evidence"
-    evidence = Evidence(folder, eager_bundle, "vanilla", privacy)
+    evidence = Evidence(folder, eager_bundle, privacy, 5.0, Retention())
     play(
         privacy,
         region,

@@ -23,7 +23,8 @@ from stan_edge.pipeline.attribution import correct
 from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 from stan_edge.records import Record, WindowResult
-from stan_edge.sources import Frame, ScriptedSource, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_train.regions import KnownRegions
 from stan_train.synthetic import render_clip
 from tests.conftest import Kept

@@ -21,8 +21,8 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, Record, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Gap, ScriptedSource, Show, VideoFile, demo_clip
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import VideoFile, demo_clip
+from stan_edge.sources.scripted import Gap, ScriptedSource, Show, Step
 
 TICK_S = 0.1
 

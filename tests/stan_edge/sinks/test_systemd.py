@@ -23,7 +23,7 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
-from stan_edge.sources import Fail, Gap, ScriptedSource, Show
+from stan_edge.sources.scripted import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window
 

@@ -16,8 +16,9 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Record
 from stan_edge.sinks.delivery import worker
+from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
-from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
@@ -27,7 +28,7 @@ class Noting(DeliveryWorker):
         self.taken: list[Record] = []
         self.left = False
         self._do = do
-        super().__init__("noting")
+        super().__init__("noting", Outbox(None))
 
     def take(self, record: Record, at: str) -> None:
         self.taken.append(record)
