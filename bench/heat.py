@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import methods_of, open_bundle, shipped_bundle
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.detection import watching
@@ -43,7 +43,9 @@ def main(manifest: Path, out: Annotated[Path | None, typer.Option(help="Markdown
             with watching(masks=False) as tracker:
                 file = VideoFile(clip.path)
                 source = CroppedSource(file, clip.crop) if clip.crop else file
-                Runtime(bundle, backend, Explainer(bundle, backend, method), [shares]).run(source, tracker)
+                Runtime(bundle, backend, Explainer(bundle, backend, method)).watch(
+                    [CameraSpec(source, tracker, [shares])]
+                )
         figures = " | ".join(f"{np.mean(shares.of[kind]):.2f}" for kind in KINDS)
         lines.append(f"| {method} | {figures} | {len(shares.of['raw'])} |")
         print(lines[-1])

@@ -28,7 +28,6 @@ from stan_edge.person.detection import watching
 from stan_edge.person.tracking import Tracker
 from stan_edge.pipeline.pipeline import Pipeline
 from stan_edge.pipeline.predictor import Explainer
-from stan_edge.pipeline.windows import hop_ticks
 from stan_edge.reports.recording import RecordingReport, explain_recording
 from stan_edge.sources import VideoFile
 from stan_edge.sources.pictures import Pictures
@@ -109,7 +108,7 @@ class Model:
             BackendError: the engine does not take a method, or (ParityError) does not reproduce its recordings.
         """
         chosen = self.methods if methods is None else _chosen(self._bundle, methods)
-        shown = self._target_class(target_class)
+        shown = shown_class(self.contract, target_class)
         explainers = [self._explainer(method) for method in chosen]
         with ExitStack() as stack:
             source = _source(frames, fps)
@@ -143,9 +142,9 @@ class Model:
             BackendError: as in `explain`.
         """
         explainer = self._explainer(self.methods[0] if method is None else method_named(self._bundle, method))
-        shown = self._target_class(target_class)
+        shown = shown_class(self.contract, target_class)
         hop_s = self.contract.hop_s if hop_s is None else hop_s
-        hop_ticks(self.contract.input, hop_s)
+        self.contract.input.hop_ticks(hop_s)
         stack = ExitStack()
         tracker = self._tracker(stack) if person else None
         return Pipeline(
@@ -158,9 +157,6 @@ class Model:
             require_parity(self._bundle, self._backend, explainer)
             self._explainers[method] = explainer
         return self._explainers[method]
-
-    def _target_class(self, name: str | None) -> str | None:
-        return None if name is None else shown_class(self.contract, name)
 
     def _tracker(self, stack: ExitStack) -> Tracker:
         return stack.enter_context(watching(masks=self.contract.input.region == "mask"))

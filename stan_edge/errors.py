@@ -1,25 +1,5 @@
-"""The exception tree.
-
-StanEdgeError                exit code
-|-- ConfigError                  2      a flag, a configuration, or an extra that is not installed
-|-- SourceError                  2      a camera or a file; 1 once frames have flowed
-|   |-- SourceConnectError
-|   |   `-- SourceNotFoundError
-|   |-- SourceAuthError
-|   |-- SourceStalledError
-|   `-- SourceDecodeError
-|-- CheckpointError              2      training weights that do not fit
-|-- BundleError                  2      a model on disk that must not be used
-|   |-- ContractError
-|   |-- DigestError
-|   `-- ParityError
-|-- BackendError                 2
-|   |-- BackendUnavailableError
-|   |-- BackendFallbackError
-|   `-- EngineFileError
-`-- JournalError                 2      a journal that is not there, cannot be read, or belongs to somebody else
-    |-- JournalBusyError
-    `-- JournalDamagedError
+"""The exception tree. Whatever stan-edge raises on purpose ends the command with exit code 2, only a `SourceError` once
+frames have flowed with 1.
 
 Every message is one sentence that says what is wrong and what to do next. It does not say which option it is about:
 that is `field`, because the same value may come from a flag, a variable or a line of a file.
@@ -49,7 +29,6 @@ class StanEdgeError(Exception):
         self.field = field
 
     def __str__(self) -> str:
-        """In one line that any terminal can print: names and answers that it repeats may hold anything."""
         return one_line(super().__str__())
 
 

@@ -17,11 +17,9 @@ LONGEST_NAME = 80
 def check_output(path: Path, field: str, suffix: str) -> None:
     """Refuse a file that cannot be written before anything runs.
 
-    Args:
-        field: that asks for it, as `StanEdgeError.field`.
-
     Raises:
-        ConfigError: another suffix, a folder that is not there or may not be written to, or a folder of that name.
+        ConfigError: about this field: another suffix, a folder that is not there or may not be written to, or a folder
+            of that name.
     """
     if path.suffix.lower() != suffix:
         raise ConfigError(f"{path}: only {suffix} can be written; give a name that ends in {suffix}.", field=field)
@@ -47,22 +45,29 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path, field: str) -> Iterator[None]:
+    """Raise a `ConfigError` for an `OSError` in the block, in which `path` is written.
+
+    Args:
+        field: that asks for the file, as `StanEdgeError.field`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}); make room or choose another folder.", field=field
+        ) from error
+
+
 def write_whole(path: Path, content: bytes, field: str) -> None:
     """Put a file in place at once.
 
-    Args:
-        field: that asks for it, as `StanEdgeError.field`.
-
     Raises:
-        ConfigError: it cannot be written; nothing is left behind.
+        ConfigError: about this field: it cannot be written; nothing is left behind.
     """
-    try:
-        with replacing(path) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}); make room or choose another folder.", field=field
-        ) from error
+    with writing(path, field), replacing(path) as part:
+        part.write_bytes(content)
 
 
 def sync(path: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import platform
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,27 +63,20 @@ def replay(bundle: Bundle, backend: Backend, explainer: Explainer) -> ParityRow:
     Raises:
         BundleError: the recordings cannot be read.
     """
-    errors = {"logits": 0.0, "scores": 0.0, "map": 0.0}
+    errors = []
     frames, classes, references = _recorded(bundle, explainer.method)
     for number, (window, class_index) in enumerate(zip(frames, classes, strict=True)):
         got = explainer(window, int(class_index))
-        for name, value in (("logits", got.logits), ("scores", got.frame_scores), ("map", got.map)):
-            errors[name] = float(np.maximum(errors[name], _relative_error(value, references[name], number)))
-    return ParityRow(
-        backend=backend.name,
-        precision=backend.precision,
-        method=explainer.method,
-        logits_error=errors["logits"],
-        scores_error=errors["scores"],
-        map_error=errors["map"],
-        tolerance=TOLERANCE[backend.precision],
-    )
+        values = (got.logits, got.frame_scores, got.map)
+        errors.append([_relative_error(*pair, number) for pair in zip(values, references, strict=True)])
+    largest = np.max(errors, axis=0).tolist()  # NaN where one is
+    return ParityRow(backend.name, backend.precision, explainer.method, *largest, TOLERANCE[backend.precision])
 
 
 def _recorded(
     bundle: Bundle, method: Method
-) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]], dict[str, NDArray[np.float64]]]:
-    """Windows, the class that each was explained for, and what came out."""
+) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]], list[NDArray[np.float64]]]:
+    """Windows, the class that each was explained for, and what came out: logits, frame scores, maps."""
     spec, path = bundle.contract.input, bundle.parity
     try:
         with zipfile.ZipFile(path) as archive:
@@ -92,11 +86,7 @@ def _recorded(
         # opened here, because np.load leaves a damaged file open
         with path.open("rb") as file, np.load(file, allow_pickle=False) as recorded:
             frames, classes = recorded["frames"], recorded["class_index"]
-            references = {
-                "logits": recorded["logits"],
-                "scores": recorded[f"scores_{method}"],
-                "map": recorded[f"map_{method}"],
-            }
+            references = {name: recorded[name] for name in ("logits", f"scores_{method}", f"map_{method}")}
         if frames.dtype != np.uint8 or frames.shape[-4:] != (spec.frames, spec.size_px, spec.size_px, 3):
             raise ValueError(f"frames are {frames.dtype} {frames.shape}")
         if classes.dtype.kind != "i" or classes.ndim != 1 or not 0 < len(classes) == len(frames):
@@ -108,7 +98,7 @@ def _recorded(
         raise BundleError(
             f"{path}: the recordings cannot be read ({error}); copy or export the bundle again."
         ) from error
-    return frames, classes, references
+    return frames, classes, list(references.values())
 
 
 def _relative_error(value: NDArray[np.float32], references: NDArray[np.float64], number: int) -> float:
@@ -134,13 +124,10 @@ def require_parity(bundle: Bundle, backend: Backend, explainer: Explainer) -> No
         return
     row = replay(bundle, backend, explainer)
     refuse_misses(bundle, row)
-    if memory is None:
-        return
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(row.__dict__) + "\n", encoding="utf-8")
-    except OSError:
-        return  # a read-only home only means that the replay runs again next time
+    if memory is not None:
+        with suppress(OSError):  # a read-only home only means that the replay runs again next time
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_text(json.dumps(row.__dict__) + "\n", encoding="utf-8")
 
 
 def open_proven(

@@ -64,7 +64,7 @@ class Status:
     """Seconds since the first frame; 0 before it."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": "status", **self.__dict__, "t_s": round(self.t_s, 4)}
+        return {"type": "status"} | _json(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Load:
     """Seconds since the first frame."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": "load", **self.__dict__, "t_s": round(self.t_s, 4)}
+        return {"type": "load"} | _json(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,6 @@ class FrameScore:
     index: int
     score: float | None
     important: bool
-
-    def to_json(self) -> dict[str, Any]:
-        score = None if self.score is None else round(self.score, 4)
-        return {"t_s": round(self.t_s, 4), "index": self.index, "score": score, "important": self.important}
 
 
 @dataclass(frozen=True)
@@ -128,24 +124,12 @@ class WindowResult:
         return None if self.method is None else self.target_class or self.label
 
     def to_json(self) -> dict[str, Any]:
-        probabilities = self.probabilities and {name: round(p, 4) for name, p in self.probabilities.items()}
-        return {
-            "type": "window",
-            "camera": self.camera,
-            "window": self.window,
-            "t_start_s": round(self.t_start_s, 4),
-            "t_end_s": round(self.t_end_s, 4),
-            "valid": self.valid,
-            "reason": self.reason,
-            "label": self.label,
-            "probability": None if self.probability is None else round(self.probability, 4),
-            "probabilities": probabilities,
-            "explained_class": self.explained_class,
-            "method": self.method,
-            "frames": [frame.to_json() for frame in self.frames],
-            "person": self.person,
-            "latency_ms": round(self.latency_ms, 1),
-        }
+        fields = _json(self.__dict__)
+        explained = {"explained_class": self.explained_class, "method": self.method}
+        rest = {"frames": fields["frames"], "person": self.person, "latency_ms": round(self.latency_ms, 1)}
+        for key in (*rest, "method", "target_class"):
+            del fields[key]
+        return {"type": "window"} | fields | explained | rest
 
 
 @dataclass(frozen=True)
@@ -164,21 +148,11 @@ class Event:
     """The same from start to end and no other event's, also after a restart; given by the runtime."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "type": "event",
-            **({} if self.id is None else {"id": self.id}),
-            "camera": self.camera,
-            "event": self.event,
-            "phase": self.phase,
-            "label": self.label,
-            "t_start_s": round(self.t_start_s, 4),
-            "t_end_s": round(self.t_end_s, 4),
-            "peak_probability": round(self.peak_probability, 4),
-            "important_frames": [
-                {key: value for key, value in frame.to_json().items() if key != "important"}
-                for frame in self.important_frames
-            ],
-        }
+        fields = _json(self.__dict__)
+        for frame in fields["important_frames"]:
+            del frame["important"]
+        name = {} if fields.pop("id") is None else {"id": self.id}
+        return {"type": "event"} | name | fields
 
 
 @dataclass(frozen=True)
@@ -210,17 +184,26 @@ class End:
     """The source failed; `reason` says how."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "type": "end",
-            "camera": self.camera,
-            "reason": self.reason,
-            "frames": self.frames,
-            "windows": {"due": self.windows.due, **self.windows.__dict__},
-            "dropped": self.dropped,
-        }
+        fields = _json(self.__dict__) | {"windows": {"due": self.windows.due, **self.windows.__dict__}}
+        del fields["failed"]
+        return {"type": "end"} | fields
 
 
 Record = Start | Status | Load | WindowResult | Event | End
+
+
+def _json(value: Any) -> Any:
+    """Frames as objects; times, scores and probabilities to four decimals."""
+    match value:
+        case float():
+            return round(value, 4)
+        case tuple():
+            return [_json(one) for one in value]
+        case dict():
+            return {key: _json(one) for key, one in value.items()}
+        case FrameScore():
+            return _json(value.__dict__)
+    return value
 
 
 def time_of_day(moment: datetime | None = None) -> str:

@@ -29,11 +29,6 @@ class StoredRun:
     end: dict[str, Any] | None
     """None: the run was cut off."""
 
-    @property
-    def frames(self) -> int | None:
-        """How many frames of the recording it took; None: nobody knows."""
-        return None if self.end is None else int(self.end["frames"])
-
 
 class Collector(Sink):
     """Keeps records as JSON, as a run would have written them."""
@@ -53,12 +48,10 @@ class FirstFrames:
         self._source, self._left = source, frames
 
     def read(self) -> Frame | None:
-        """The next frame; None once there were enough."""
         self._left -= 1
         return self._source.read() if self._left >= 0 else None
 
     def close(self) -> None:
-        """Close the source underneath."""
         self._source.close()
 
 
@@ -101,9 +94,11 @@ def differences(stored: StoredRun, fresh: Sequence[dict[str, Any]]) -> Iterator[
 
 def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Windows, and starts and ends of events, which say all that their updates do."""
-    named = {f"window {record['window']}": record for record in records if record["type"] == "window"}
+    named = {}
     for record in records:
-        if record["type"] == "event" and record["phase"] != "update":
+        if record["type"] == "window":
+            named[f"window {record['window']}"] = record
+        elif record["type"] == "event" and record["phase"] != "update":
             named[f"event {record['event']} {record['phase']}"] = record
     return named
 

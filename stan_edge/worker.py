@@ -25,25 +25,37 @@ LEAVE_S = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class Worker:
+class Worker(Generic[Item]):
     """Repeats a step in a daemon thread: whenever it is woken, and when the step itself asks for it.
 
-    What a step raises is logged, and the thread goes on.
+    What a step raises is logged, and the thread goes on. Items may be queued for it.
 
     Args:
         name: in the log and of the thread.
         step: does what is due; returns in how many seconds it is to be called again, None: when woken.
-        done: whether nothing is left that waiting would finish; asked while it is being closed.
-        leave: called once, at the end. All three are called in the thread.
+        take: handles one queued item; those that wait come before the step.
+        capacity: items that wait at most.
+        done: whether nothing is left, but the queue, that waiting would finish; asked while it is being closed.
+        leave: called once, at the end. All of them are called in the thread.
     """
 
     def __init__(
-        self, name: str, step: Step, *, done: Callable[[], bool] = lambda: True, leave: Callable[[], None] | None = None
+        self,
+        name: str,
+        step: Step = lambda: None,
+        *,
+        take: Callable[[Item], None] = lambda _: None,
+        capacity: int = 0,
+        done: Callable[[], bool] = lambda: True,
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.changed = threading.Condition()
         """Guards what the owner shares with the thread; `wake` may be called with it held."""
         self._step = step
+        self._take = take
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
         self._done = done
         self._leave = leave
         self._woken = False
@@ -66,70 +78,6 @@ class Worker:
             self._woken = True
             self.changed.notify_all()
 
-    def close(self, limit_s: float) -> bool:
-        """Go on until `done`, for at most `limit_s`, and end; False: a step is stuck, and the thread was left behind.
-        Safe to repeat."""
-        with self.changed:
-            self._deadline_s = time.monotonic() + limit_s
-            self.wake()
-        self._thread.join(limit_s + LEAVE_S)
-        return not self.alive
-
-    def complain(self, sentence: str, error: Exception | None = None) -> None:
-        """Log a warning, but not again and again."""
-        if self._rate.allows(sentence):
-            _logger.warning("%s: %s", self.name, sentence, exc_info=error)
-
-    def guarded(self, step: Step) -> float | None:
-        """Call it; what it raises is logged."""
-        try:
-            return step()
-        except Exception as error:  # one failure must not cost the next item, nor the other sinks
-            self.complain(f"{type(error).__name__}: {error}; going on.", error)
-            return RETRY_S
-
-    def _run(self) -> None:
-        wait_s: float | None = 0.0
-        while True:
-            with self.changed:
-                if self._deadline_s is not None:
-                    wait_s = POLL_S if wait_s is None else min(wait_s, POLL_S)
-                self.changed.wait_for(lambda: self._woken, wait_s)
-                self._woken = False
-                deadline_s = self._deadline_s
-            wait_s = self.guarded(self._step)
-            if deadline_s is not None and (time.monotonic() >= deadline_s or self.guarded(self._done)):
-                break
-        if self._leave is not None:
-            self.guarded(self._leave)
-
-
-class QueueWorker(Worker, Generic[Item]):
-    """A worker with a bounded queue in front.
-
-    Args:
-        capacity: items that wait at most.
-        take: handles one item.
-        step: after the items that were there.
-        done: whether nothing is left but the queue.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        capacity: int,
-        take: Callable[[Item], None],
-        step: Step = lambda: None,
-        *,
-        done: Callable[[], bool] = lambda: True,
-        leave: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(name, self._take_all, done=lambda: not self._items and done(), leave=leave)
-        self._capacity = capacity
-        self._items: deque[Item] = deque()
-        self._take = take
-        self._then = step
-
     @property
     def waiting(self) -> int:
         """Items that the thread has not taken yet."""
@@ -148,10 +96,44 @@ class QueueWorker(Worker, Generic[Item]):
             self.wake()
             return True
 
-    def _take_all(self) -> float | None:
-        for _ in range(len(self._items)):  # not those that come meanwhile: the step is due, too
+    def close(self, limit_s: float) -> bool:
+        """Go on until `done`, for at most `limit_s`, and end; False: a step is stuck, and the thread was left behind.
+        Safe to repeat."""
+        with self.changed:
+            self._deadline_s = time.monotonic() + limit_s
+            self.wake()
+        self._thread.join(limit_s + LEAVE_S)
+        return not self.alive
+
+    def complain(self, sentence: str, error: Exception | None = None) -> None:
+        """Log a warning, but not again and again."""
+        if self._rate.allows(sentence):
+            _logger.warning("%s: %s", self.name, sentence, exc_info=error)
+
+    def _guarded(self, step: Step) -> float | None:
+        try:
+            return step()
+        except Exception as error:  # one failure must not cost the next item, nor the other sinks
+            self.complain(f"{type(error).__name__}: {error}; going on.", error)
+            return RETRY_S
+
+    def _run(self) -> None:
+        wait_s: float | None = 0.0
+        while True:
             with self.changed:
-                item = self._items.popleft()
-                self.changed.notify_all()
-            self.guarded(partial(self._take, item))
-        return self.guarded(self._then)
+                if self._deadline_s is not None:
+                    wait_s = POLL_S if wait_s is None else min(wait_s, POLL_S)
+                self.changed.wait_for(lambda: self._woken, wait_s)
+                self._woken = False
+                deadline_s = self._deadline_s
+            for _ in range(len(self._items)):  # not those that come meanwhile: the step is due, too
+                with self.changed:
+                    item = self._items.popleft()
+                    self.changed.notify_all()
+                self._guarded(partial(self._take, item))
+            wait_s = self._guarded(self._step)
+            if deadline_s is not None:
+                done = not self._items and self._guarded(self._done)
+                if done or time.monotonic() >= deadline_s:
+                    break
+        self._guarded(self._leave)

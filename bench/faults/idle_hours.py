@@ -26,7 +26,7 @@ import numpy as np
 import typer
 
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.person.detection import watching
 from stan_edge.pipeline.predictor import Explainer
@@ -212,7 +212,7 @@ def main(
                 closing(Varied(clip, how)) as source,
                 watching(masks=bundle.contract.input.region == "mask") as tracker,
             ):
-                Runtime(bundle, backend, explainer, [noted], hop_s=HOP_S).run(source, tracker)
+                Runtime(bundle, backend, explainer, hop_s=HOP_S).watch([CameraSpec(source, tracker, [noted])])
             turns.append(
                 {
                     "turn": turn,

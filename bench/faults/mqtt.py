@@ -25,7 +25,7 @@ from messages import kept_messages
 from mosquitto import PROGRAM, Listener, Mosquitto
 
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.person.detection import watching
 from stan_edge.pipeline.predictor import Explainer
@@ -130,7 +130,7 @@ def main(
         disturber = threading.Thread(target=disturb, daemon=True)
         disturber.start()
         source = AgainAndAgain(2 * around_s + outage_s)
-        Runtime(bundle, backend, Explainer(bundle, backend, METHOD), [noted, mqtt]).run(source, tracker)
+        Runtime(bundle, backend, Explainer(bundle, backend, METHOD)).watch([CameraSpec(source, tracker, [noted, mqtt])])
         disturber.join(ARRIVAL_S)
         until_s = time.monotonic() + ARRIVAL_S
         sent = len(noted.events)

@@ -35,7 +35,7 @@ from stan_edge.errors import SourceConnectError, SourceDecodeError
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.writer import Journal
 from stan_edge.live.deliveries import Deliveries
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import EventSpec
 from stan_edge.pipeline.predictor import Explainer
@@ -44,8 +44,9 @@ from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import OverlayVideo
-from stan_edge.sources import Fail, Gap, Off, Reconnecting, ScriptedCamera, Show, VideoFile, demo_clip
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Reconnecting, VideoFile, demo_clip
+from stan_edge.sources.scripted import Fail, Gap, Off, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from stan_edge.types import Image
 
 METHOD = "gradcam"
@@ -143,7 +144,7 @@ def main(
         deliveries = Deliveries(config)
         seen = Seen(clock)
         sinks: list[Sink] = [seen, *deliveries.open(["room"], bundle.contract, HOP_S, stack)[0]]
-        sinks.append(Evidence(folder / "evidence", bundle, METHOD, "blur", keep=Retention(megabytes=20)))
+        sinks.append(Evidence(folder / "evidence", bundle, "blur", 5.0, Retention(megabytes=20)))
         if save_video:
             sinks.append(OverlayVideo(folder / "seen.mp4", bundle.contract, METHOD))
         journal = stack.enter_context(closing(Journal(folder / "journal")))
@@ -155,13 +156,12 @@ def main(
             bundle,
             backend,
             Explainer(bundle, backend, METHOD),
-            sinks,
             hop_s=HOP_S,
             journal=journal,
             privacy="blur",
             clock=clock,
         )
-        end = runtime.run(source, None)
+        (end,) = runtime.watch([CameraSpec(source, None, sinks)])
         took_s = time.monotonic() - began_s
         sampler.close()
         samples, arrived = sampler.samples, sampler.arrived

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from stan_edge.live.runtime import StageTimes
+from stan_edge.live.context import Stage
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import Event, Record, WindowResult
@@ -18,6 +18,22 @@ WARM_UP_WINDOWS = 5
 """Results of a camera that are reported apart: caches are cold, and libraries finish loading with the first call."""
 
 WindowState = Literal["done", "late", "shed", "invalid"]
+
+
+class StageTimes:
+    """Where the time of one camera's windows went."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, list[float]] = {stage: [] for stage in get_args(Stage)}
+        self._since_s = 0.0
+
+    def end(self, stage: Stage | None) -> None:
+        """Take the end of a stage, see `CameraSpec.on_stage`."""
+        now_s = time.perf_counter()
+        if stage is not None:
+            self.ms[stage].append((now_s - self._since_s) * 1e3)
+        if stage != "queue":  # which is part of `explain`
+            self._since_s = now_s
 
 
 class TimedFile:
@@ -121,7 +137,7 @@ class TimingSink(Sink):
 
     Args:
         camera: None for a file that is run as fast as possible: then nothing has a latency.
-        stages: what the runtime fills in; how much of it is warm-up is noted here.
+        stages: the camera's; how much of them is warm-up is noted here.
     """
 
     def __init__(self, camera: FileCamera | None, stages: StageTimes, hop_s: float) -> None:
@@ -144,9 +160,9 @@ class TimingSink(Sink):
         if self.first_frame_s is None:
             self.first_frame_s = time.monotonic()
         if not self.warm_up and len(self.windows) >= WARM_UP_WINDOWS:
-            counts = {name.removesuffix("_ms"): len(values) for name, values in vars(self._stages).items()}
+            counts = {stage: len(values) for stage, values in self._stages.ms.items()}
             # the region of this frame is known already, and it is the first after the warm-up
-            self.warm_up = counts | {"region": counts["region"] - 1, "decode": frame.index}
+            self.warm_up = {**counts, "region": counts["region"] - 1, "decode": frame.index}
 
     def record(self, record: Record) -> None:
         now_s = time.monotonic()

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, TimedFile, TimingSink, WindowTiming
+from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, StageTimes, TimedFile, TimingSink, WindowTiming
 from stan_bench.resources import ResourceWatch
 from stan_bench.result import CameraRun, Measured
 from stan_edge.backends.base import Backend
 from stan_edge.errors import ConfigError, SourceDecodeError
 from stan_edge.files import file_digest
-from stan_edge.live.runtime import CameraSpec, Runtime, StageTimes
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.detection import watching
 from stan_edge.person.tracking import Tracker
@@ -125,19 +125,19 @@ def measure_fast(
     masks = bundle.contract.input.region == "mask"
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         for number in range(plays + 1):
-            times, file = StageTimes.empty(), TimedFile(recording.open())
-            watch = TimingSink(None, times, bundle.contract.hop_s)
-            runtime = Runtime(bundle, backend, explainer, [JsonLines(nowhere, live=False), watch], stages=times)
+            stages, file = StageTimes(), TimedFile(recording.open())
+            watch = TimingSink(None, stages, bundle.contract.hop_s)
             with ExitStack() as stack:
                 tracker = stack.enter_context(watching(masks=masks)) if recording.person else None
                 if number > 0:
                     stack.enter_context(resources.measuring())
                 started_s = time.monotonic()
-                end = runtime.run(file, tracker)
+                camera = CameraSpec(file, tracker, [JsonLines(nowhere, live=False), watch], stages.end)
+                (end,) = Runtime(bundle, backend, explainer).watch([camera])
                 spent_s = time.monotonic() - started_s
             if end.failed:
                 raise SourceDecodeError(end.reason)
-            for stage, values in _without_queue(_stages(file, times)).items():
+            for stage, values in _without_queue(_stages(file, stages)).items():
                 (steady if number > 0 else warm_up).setdefault(stage, []).extend(values)
             if number > 0:
                 windows += watch.windows
@@ -151,7 +151,7 @@ def _set_up(bundle: Bundle, recording: Recording, name: str, start_after_s: floa
     stack.callback(camera.close)
     masks = bundle.contract.input.region == "mask"
     tracker = stack.enter_context(watching(masks=masks)) if recording.person else None
-    stages = StageTimes.empty()
+    stages = StageTimes()
     return _Play(camera, tracker, stages, TimingSink(camera, stages, bundle.contract.hop_s))
 
 
@@ -163,7 +163,7 @@ def _play_all(runtime: Runtime, plays: Sequence[_Play], nowhere: TextIO) -> None
     """
     ends = runtime.watch(
         [
-            CameraSpec(play.camera, play.tracker, [JsonLines(nowhere, live=True), play.watch], play.stages)
+            CameraSpec(play.camera, play.tracker, [JsonLines(nowhere, live=True), play.watch], play.stages.end)
             for play in plays
         ]
     )
@@ -173,8 +173,8 @@ def _play_all(runtime: Runtime, plays: Sequence[_Play], nowhere: TextIO) -> None
         play.end = end
 
 
-def _stages(file: TimedFile, times: StageTimes) -> dict[str, list[float]]:
-    return {"decode": file.decode_ms, **{name.removesuffix("_ms"): values for name, values in vars(times).items()}}
+def _stages(file: TimedFile, stages: StageTimes) -> dict[str, list[float]]:
+    return {"decode": file.decode_ms, **stages.ms}
 
 
 def _without_queue(stages: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,29 +63,14 @@ def has_gpu() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """Memory on the GPU, and the memory on the host that it is filled from or read into."""
+    """Memory on the GPU, and the host's that it is filled from or read into."""
 
     address: int
     host: NDArray[np.uint8]
 
 
-class Device(Protocol):
-    """What an engine needs of the GPU; all of it in order on one stream."""
-
-    stream: int
-
-    def allocate(self, nbytes: int) -> Buffer: ...
-
-    def upload(self, buffer: Buffer, nbytes: int) -> None: ...
-
-    def download(self, buffer: Buffer, nbytes: int) -> None: ...
-
-    def synchronize(self) -> None:
-        """Wait until everything that was asked for has happened."""
-
-
 class CudaDevice:
-    """The GPU through CUDA's runtime. Buffers live as long as the process: engines are loaded once."""
+    """The GPU's memory by CUDA's runtime, all in order on one stream. Buffers live as long as the process."""
 
     def __init__(self) -> None:
         from cuda.bindings import runtime

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,16 +45,10 @@ class OnnxRuntimeBackend:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._options = self._new_options()
 
     def load(self, path: Path) -> OnnxRuntimeGraph:
-        try:
-            session = ort.InferenceSession(path, self._options, providers=[PROVIDER])
-        except Exception as error:  # its exceptions share no base class of their own
-            raise BackendError(
-                f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); "
-                "choose another --backend or export the bundle again."
-            ) from error
+        with loading(path):
+            session = ort.InferenceSession(path, session_options(self._threads), providers=[PROVIDER])
         if session.get_providers() != [PROVIDER]:
             raise BackendFallbackError(
                 f"ONNX Runtime chose {session.get_providers()} instead of {PROVIDER}; install onnxruntime again."
@@ -63,22 +58,45 @@ class OnnxRuntimeBackend:
     def placement(self, path: Path, feeds: Mapping[str, NDArray[Any]]) -> Placement:
         """As the profile of one run says: a provider that was asked for may run none of the nodes."""
         with TemporaryDirectory() as folder:
-            options = self._new_options()
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(folder) / "run")
-            session = ort.InferenceSession(path, options, providers=[PROVIDER])
+            session = ort.InferenceSession(path, session_options(self._threads, Path(folder)), providers=[PROVIDER])
             OnnxRuntimeGraph(session)(feeds)
-            profile = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        ran = [event["args"] for event in profile if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
-        providers = Counter(str(node["provider"]) for node in ran)
-        kernels = Counter(str(node["op_name"]) for node in ran)
-        return Placement(dict(providers.most_common()), dict(kernels.most_common()))
+            return placement_of(nodes_in(Path(session.end_profiling())))
 
-    def _new_options(self) -> ort.SessionOptions:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
-        return options
+
+def session_options(threads: int = 0, profile: Path | None = None) -> ort.SessionOptions:
+    """Without warnings; `profile` is a folder for a file that says which nodes ran where."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile / "run")
+    return options
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Whatever ONNX Runtime raises for a graph as one BackendError: its exceptions share no base class of their own."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); "
+            "choose another --backend or export the bundle again."
+        ) from error
+
+
+def nodes_in(profile: Path) -> list[dict[str, Any]]:
+    """Every node that a profile saw running, as ONNX Runtime describes it."""
+    events = json.loads(profile.read_text(encoding="utf-8"))
+    return [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+
+
+def placement_of(ran: list[dict[str, Any]]) -> Placement:
+    providers, kernels = (Counter(str(node[key]) for node in ran) for key in ("provider", "op_name"))
+    return Placement(dict(providers.most_common()), dict(kernels.most_common()))
 
 
 def open_engine(precision: str, threads: int) -> OnnxRuntimeBackend:

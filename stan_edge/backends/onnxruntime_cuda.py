@@ -6,7 +6,6 @@ session is asked what it took, and one profiled run where its nodes really ran.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -20,10 +19,14 @@ from numpy.typing import NDArray
 
 from stan_edge.backends.base import MOST_WINDOWS, Placement, Precision
 from stan_edge.backends.cuda import Gpu, find_gpu
+from stan_edge.backends.onnxruntime import PROVIDER as CPU
+from stan_edge.backends.onnxruntime import loading, nodes_in, placement_of, session_options
 from stan_edge.backends.tensorrt.build import half_graph
-from stan_edge.errors import BackendError, BackendFallbackError, BackendUnavailableError
+from stan_edge.errors import BackendFallbackError, BackendUnavailableError
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+import onnxruntime as ort  # isort: skip  # after the module above, which keeps it from reporting
+
+CUDA = "CUDAExecutionProvider"
 FLOATS = frozenset({"float", "float16", "bfloat16", "double"})
 NUMPY_TYPES = {
     "tensor(uint8)": np.uint8,
@@ -42,8 +45,9 @@ class BoundGraph:
         self._binding = session.io_binding()
         self._values: dict[str, Any] = {}
         self._uploaded: dict[str, NDArray[Any]] = {}
-        self.inputs = tuple(entry.name for entry in session.get_inputs())
-        open_batch = any(entry.name == "frames" and isinstance(entry.shape[0], str) for entry in session.get_inputs())
+        entries = session.get_inputs()
+        self.inputs = tuple(entry.name for entry in entries)
+        open_batch = any(entry.name == "frames" and isinstance(entry.shape[0], str) for entry in entries)
         self.most_windows = MOST_WINDOWS if open_batch else 1
         self._outputs = [entry.name for entry in session.get_outputs()]
         for name in self._outputs:
@@ -67,8 +71,6 @@ class BoundGraph:
 
     def _upload(self, name: str, value: NDArray[Any]) -> None:
         """An array that nobody can write to and that was handed over last time is there already."""
-        import onnxruntime as ort
-
         if self._uploaded.get(name) is value:
             return
         self._uploaded.pop(name, None)
@@ -84,12 +86,10 @@ class BoundGraph:
 
 class OnnxRuntimeCudaBackend:
     name = "onnxruntime-cuda"
+    version: str = ort.__version__
     fallback = False
 
     def __init__(self, gpu: Gpu, precision: Precision) -> None:
-        import onnxruntime as ort
-
-        self.version: str = ort.__version__
         self.precision = precision
         self.device = str(gpu)
 
@@ -107,42 +107,17 @@ class OnnxRuntimeCudaBackend:
         Raises:
             BackendFallbackError: any of it would be computed on the processor.
         """
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.enable_profiling = True
         with TemporaryDirectory() as folder:
-            options.profile_file_prefix = str(Path(folder) / "run")
-            try:
+            with loading(path), redirect_stdout(sys.stderr):  # it prints that it falls back, between records
                 model = path if self.precision == "f32" else half_graph(path, self.precision)
-                with redirect_stdout(sys.stderr):  # it prints that it falls back, between records
-                    session = ort.InferenceSession(model, options, providers=[(CUDA, {"use_tf32": "0"})])
-            except BackendError:
-                raise
-            except Exception as error:  # its exceptions share no base class of their own
-                raise BackendError(
-                    f"ONNX Runtime cannot load {path} ({str(error).splitlines()[0]}); "
-                    "choose another --backend or export the bundle again."
-                ) from error
+                options = session_options(profile=Path(folder))
+                session = ort.InferenceSession(model, options, providers=[(CUDA, {"use_tf32": "0"})])
             refuse_other_provider(self.name, CUDA, session.get_providers())
             graph = BoundGraph(session, "cuda")
             graph(graph.zeros())
             ran = nodes_in(Path(session.end_profiling()))
         refuse_nodes_on_cpu(self.name, ran)
         return graph, ran
-
-
-def nodes_in(profile: Path) -> list[dict[str, Any]]:
-    """Every node that a profile saw running, as ONNX Runtime describes it."""
-    events = json.loads(profile.read_text(encoding="utf-8"))
-    return [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
-
-
-def placement_of(ran: list[dict[str, Any]]) -> Placement:
-    providers = Counter(str(node["provider"]) for node in ran)
-    kernels = Counter(str(node["op_name"]) for node in ran)
-    return Placement(dict(providers.most_common()), dict(kernels.most_common()))
 
 
 def refuse_other_provider(name: str, wanted: str, got: list[str]) -> None:
@@ -174,9 +149,6 @@ def open_engine(precision: Precision, _threads: int) -> OnnxRuntimeCudaBackend:
     gpu = find_gpu()
     if precision == "bf16":
         raise BackendUnavailableError("Backend onnxruntime-cuda does not compute in bf16; use f16 or f32.")
-    import stan_edge.backends.onnxruntime  # noqa: F401  # keeps onnxruntime from reporting, so before it
-    import onnxruntime as ort  # isort: skip
-
     if CUDA not in ort.get_available_providers():
         raise BackendUnavailableError(
             f"Backend onnxruntime-cuda: the ONNX Runtime that is installed has no {CUDA}; "

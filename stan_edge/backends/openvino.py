@@ -58,12 +58,9 @@ class OpenVinoGraph:
 def with_batch(model: ov.Model, batch: int) -> ov.Model:
     """The model with all shapes known."""
     fixed = model.clone()
-    fixed.reshape({port.any_name: _with_batch(port.partial_shape, batch) for port in model.inputs})
+    shapes = {port.any_name: port.partial_shape for port in model.inputs}
+    fixed.reshape({name: [batch if side.is_dynamic else side for side in shape] for name, shape in shapes.items()})
     return fixed
-
-
-def _with_batch(shape: ov.PartialShape, batch: int) -> ov.PartialShape:
-    return ov.PartialShape([batch if dimension.is_dynamic else dimension for dimension in shape])
 
 
 class OpenVinoBackend:

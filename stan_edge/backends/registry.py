@@ -5,23 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 
 from stan_edge.backends.base import PRECISIONS, Backend
-from stan_edge.backends.cuda import has_gpu
+from stan_edge.backends.cuda import find_gpu, has_gpu
 from stan_edge.errors import BackendUnavailableError, ConfigError
 
 BACKENDS = {"openvino": "openvino", "onnxruntime": "cpu"}
 """Name of each backend for the processor, fastest first, and the extra that brings it."""
 
-GPU_BACKENDS = {
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt-rtx",
-    "onnxruntime-cuda": "gpu",
-}
-"""The same for a GPU."""
+GPU_BACKENDS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx", "onnxruntime-cuda": "gpu"}
+"""The same for an NVIDIA GPU."""
 
 ALL_BACKENDS = (*BACKENDS, *GPU_BACKENDS)
-
-AUTO_ON_GPU = ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda")
-"""What `auto` tries first where there is an NVIDIA GPU."""
 
 
 def open_backend(
@@ -55,7 +48,7 @@ def candidates(name: str = "auto", precision: str = "f32", *, allow_fallback: bo
     Raises:
         ConfigError: no backend or precision has this name.
     """
-    if name not in ("auto", *BACKENDS, *GPU_BACKENDS):
+    if name not in ("auto", *ALL_BACKENDS):
         raise ConfigError(
             f"No backend is called {name!r}; choose auto, {' or '.join(BACKENDS)}, "
             f"or for a GPU {', '.join(GPU_BACKENDS)}."
@@ -63,13 +56,15 @@ def candidates(name: str = "auto", precision: str = "f32", *, allow_fallback: bo
     if precision not in PRECISIONS:
         raise ConfigError(f"No precision is called {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if name == "auto":
-        return (*(AUTO_ON_GPU if has_gpu() else ()), *BACKENDS)
+        return (*(GPU_BACKENDS if has_gpu() else ()), *BACKENDS)
     return (name, *(other for other in BACKENDS if allow_fallback and other != name))
 
 
 def open_candidate(name: str, precision: str, *, threads: int = 0) -> Backend:
     """Open the backend of this name and no other; raises BackendUnavailableError where it cannot run."""
     module, opener = _OPENERS[name]
+    if name in GPU_BACKENDS:
+        find_gpu()  # before a library that would crash without one is imported
     try:
         backend: Backend = getattr(import_module(f"stan_edge.backends.{module}"), opener)(precision, threads)
     except ImportError as error:

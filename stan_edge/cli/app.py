@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from stan_edge.cli import check_config, doctor, engine, events, explain, replay, run, verify
+from stan_edge.cli import check_config, doctor, events, explain, replay, run, verify
 from stan_edge.config.run_config import OPTIONS
 from stan_edge.errors import StanEdgeError
 from stan_edge.log import configure
@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says in real time what is happening in front of a camera, and which frames made it say so.",
 )
-VERBS = (run, check_config, explain, events, replay, verify, doctor, engine)
+VERBS = (run, check_config, explain, events, replay, verify, doctor)
 for verb in VERBS:
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

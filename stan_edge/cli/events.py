@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,8 +57,15 @@ def command(
         and (last is None or event.at < last)
         and not (new and event.exported)
     ]
-    show: Callable[[Sequence[StoredEvent]], None] = _json if json_lines else _csv if as_csv else _table
-    show(chosen)
+    if json_lines:
+        for event in chosen:
+            print(json.dumps(event.to_json(), ensure_ascii=False))
+    elif as_csv:
+        writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(event.to_json() for event in chosen)
+    else:
+        _table(chosen)
     if mark:
         sys.stdout.flush()  # an output that nobody takes raises here, and then nothing is marked
         mark_exported(folder, chosen)
@@ -74,17 +81,6 @@ def _moment(option: str, text: str | None) -> datetime | None:
         raise ConfigError(f"{text!r} is not an ISO time; write it like 2025-03-01T08:00.", field=option) from error
 
 
-def _json(chosen: Sequence[StoredEvent]) -> None:
-    for event in chosen:
-        print(json.dumps(event.to_json(), ensure_ascii=False))
-
-
-def _csv(chosen: Sequence[StoredEvent]) -> None:
-    writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(event.to_json() for event in chosen)
-
-
 def _table(chosen: Sequence[StoredEvent]) -> None:
     from rich import box
     from rich.console import Console
@@ -94,13 +90,13 @@ def _table(chosen: Sequence[StoredEvent]) -> None:
     table = Table("announced", "camera", "label", "from to", "peak", "", box=box.SIMPLE_HEAD)
     for event in chosen:
         record = event.to_json()
-        state = [] if record["phase"] == "end" else ["no end"]
+        state = ["no end"] * (record["phase"] != "end") + ["exported"] * event.exported
         table.add_row(
             f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
             Text(record["camera"], overflow="fold"),
             record["label"],
             f"{record['t_start_s']:.1f} {record['t_end_s']:.1f} s",
             f"{record['peak_probability']:.2f}",
-            ", ".join([*state, *(["exported"] if event.exported else [])]),
+            ", ".join(state),
         )
     Console().print(table if chosen else "No events.")

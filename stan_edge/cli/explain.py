@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -14,8 +15,6 @@ from stan_edge.errors import ConfigError, concerning
 from stan_edge.person.anonymize import LEVELS, Privacy
 
 if TYPE_CHECKING:
-    from stan_edge.model.bundle import Bundle
-    from stan_edge.reports.recording import RecordingReport
     from stan_edge.sources import Frame
 
 SUFFIXES = (".html", ".png", ".json")
@@ -42,12 +41,11 @@ def command(
     threads: Threads = 0,
 ) -> None:
     """Explain a whole recording by several methods: labels over time, importance of every frame, key frames."""
-    from stan_edge.files import check_output, replacing
+    from stan_edge.files import check_output, replacing, writing
     from stan_edge.model.bundle import methods_named, methods_to_show, open_bundle, shipped_bundle
     from stan_edge.model.contract import shown_class
     from stan_edge.parity import open_proven
     from stan_edge.person.detection import watching
-    from stan_edge.pipeline.windows import hop_ticks
     from stan_edge.reports.json import JsonReport
     from stan_edge.reports.recording import explain_recording
     from stan_edge.sources import Crop, CroppedSource, VideoFile
@@ -61,58 +59,46 @@ def command(
         bundle = open_bundle(model or shipped_bundle())
     contract = bundle.contract
     chosen = methods_to_show(bundle) if methods is None else methods_named(bundle, methods.split(","))
-    if target_class is not None:
-        with concerning("model.target_class"):
-            shown_class(contract, target_class)
+    with concerning("model.target_class"):
+        shown_class(contract, target_class)
     hop_s = contract.hop_s if hop_s is None else hop_s
-    hop_ticks(contract.input, hop_s)
+    contract.input.hop_ticks(hop_s)
     with ExitStack() as stack:
-        file = VideoFile(video)
-        stack.callback(file.close)
+        file = stack.enter_context(closing(VideoFile(video)))
         source = CroppedSource(file, Crop.parse(crop)) if crop else file
         _, explainers = open_proven(bundle, chosen, backend, threads=threads)
         masks = contract.input.region == "mask" or shown == "silhouette"
-        tracker = stack.enter_context(watching(masks=masks)) if person else None
-        on_frame = stack.enter_context(_bar(file.expected_frames))
-        try:
-            with replacing(out) as part:
-                table = JsonReport(part, bundle, str(video), target_class, chosen) if suffix == ".json" else None
-                if table is not None:
-                    stack.callback(table.close)
-                film = explain_recording(
-                    source,
-                    contract,
-                    explainers,
-                    tracker,
-                    hop_s,
-                    target_class=target_class,
-                    privacy=shown,
-                    on_frame=on_frame,
-                    on_final=table.frame if table else None,
-                )
-                if table is not None:
-                    table.finish(film)
+        explain = partial(
+            explain_recording,
+            source,
+            contract,
+            explainers,
+            stack.enter_context(watching(masks=masks)) if person else None,
+            hop_s,
+            target_class=target_class,
+            privacy=shown,
+            on_frame=stack.enter_context(_bar(file.expected_frames)),
+        )
+        with writing(out, "--out"), replacing(out) as part:
+            if suffix == ".json":
+                with part.open("w", encoding="utf-8") as json_file:
+                    table = JsonReport(json_file, bundle, str(video), target_class, chosen)
+                    report = explain(on_final=table.frame)
+                    table.finish(report)
+            else:
+                from stan_edge.reports.charts import render
+                from stan_edge.reports.html import html_report
+                from stan_edge.reports.recording_charts import draw_recording
+
+                report = explain()
+                if suffix == ".html":
+                    page = html_report(report, contract, video.name, bundle.digest, target_class)
+                    part.write_text(page, encoding="utf-8")
                 else:
-                    _write(part, film, bundle, video.name, target_class)
-        except OSError as error:
-            raise ConfigError(
-                f"{out} cannot be written ({error}); make room or choose another folder.", field="--out"
-            ) from error
-    for event in film.events:
+                    part.write_bytes(render(lambda: draw_recording(report, contract)))
+    for event in report.events:
         print(f"{event.label.replace('_', ' ')}: {event.t_start_s:.1f} to {event.t_end_s:.1f} s")
     print(f"written: {out}")
-
-
-def _write(part: Path, film: RecordingReport, bundle: Bundle, name: str, target_class: str | None) -> None:
-    """A page or a picture, as the name of `part` says."""
-    from stan_edge.reports.charts import render
-    from stan_edge.reports.html import html_report
-    from stan_edge.reports.recording_charts import draw_recording
-
-    if part.suffix == ".html":
-        part.write_text(html_report(film, bundle.contract, name, bundle.digest, target_class), encoding="utf-8")
-    else:
-        part.write_bytes(render(lambda: draw_recording(film, bundle.contract)))
 
 
 @contextmanager
@@ -123,10 +109,9 @@ def _bar(frames: int) -> Iterator[Callable[[Frame], None]]:
         frames: how many will come; 0: nobody knows.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("frames", total=frames or None)
         yield lambda _frame: bar.advance(task)

@@ -24,12 +24,10 @@ def command(
     """Run a recording again as its journal says it was run, and compare windows and events; 1 when they differ."""
     from itertools import islice
 
-    from stan_edge.backends.registry import open_backend
-    from stan_edge.live.runtime import Runtime
+    from stan_edge.live.runtime import CameraSpec, Runtime
     from stan_edge.model.bundle import method_named, open_bundle, shipped_bundle
-    from stan_edge.parity import require_parity
+    from stan_edge.parity import open_proven
     from stan_edge.person.detection import watching
-    from stan_edge.pipeline.predictor import Explainer
     from stan_edge.replay import Collector, FirstFrames, differences, last_run
     from stan_edge.sources import Crop, open_source
 
@@ -46,15 +44,14 @@ def command(
     fresh = Collector()
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(str(video), crop=crop)))
-        engine = open_backend(start["backend"], start["precision"], threads=threads)
-        explainer = Explainer(bundle, engine, method_named(bundle, start["method"]))
-        require_parity(bundle, engine, explainer)
+        methods = [method_named(bundle, start["method"])]
+        engine, (explainer,) = open_proven(bundle, methods, start["backend"], start["precision"], threads=threads)
         masks = bundle.contract.input.region == "mask"
         tracker = stack.enter_context(watching(masks=masks)) if start["person"] else None
-        if stored.frames is not None:
-            source = FirstFrames(source, stored.frames)
+        if stored.end is not None:
+            source = FirstFrames(source, int(stored.end["frames"]))
         options = {"hop_s": start["hop_s"], "target_class": start["target_class"]}
-        Runtime(bundle, engine, explainer, [fresh], **options).run(source, tracker)
+        Runtime(bundle, engine, explainer, **options).watch([CameraSpec(source, tracker, [fresh])])
     found = list(islice(differences(stored, fresh.records), SHOWN + 1))
     for line in found[:SHOWN]:
         print(line)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.evidence.ring import CompressedFrame, FrameRing
+from stan_edge.evidence.ring import MOST_BYTES, CompressedFrame, FrameRing
 from stan_edge.files import plain_name
 from stan_edge.model.contract import Contract
-from stan_edge.records import Event, Start, WindowResult, to_line
+from stan_edge.records import Event, WindowResult, to_line
 from stan_edge.types import Square
 
 LONGEST_S = 60.0
@@ -23,39 +23,28 @@ Cut = Literal["long", "memory", "stream"]
 
 
 @dataclass(frozen=True, eq=False)
-class Heatmap:
-    """Where the network looked in a window."""
-
-    map: NDArray[np.float32]  # [T, h, w], raw
-    square: Square
-
-
-@dataclass(frozen=True, eq=False)
-class CaseWindow:
-    """A window that was reported."""
+class ExplainedWindow:
+    """A window and where the network looked in it."""
 
     result: WindowResult
-    line: str
-    look: Heatmap | None = None
+    map: NDArray[np.float32]  # [T, h, w], raw
+    square: Square
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """One event, whole: everything that is written about it."""
 
-    start: Start
     event: Event
     """As it was known last."""
-    from_s: float
-    until_s: float
     at: datetime | None
     """Local time at which the event began; None for a recording."""
     cut: Cut | None
     """Why pictures end before they should: a `long` event, no more `memory`, or the `stream` ended."""
     shots: tuple[CompressedFrame, ...]
-    windows: tuple[CaseWindow, ...]
+    explained: tuple[ExplainedWindow, ...]
     lines: tuple[str, ...]
-    """Records as JSON, in order."""
+    """Records as JSON, in order: the start of the run, windows and the event's own."""
 
     @property
     def name(self) -> str:
@@ -67,9 +56,8 @@ class Case:
 
 @dataclass(eq=False)
 class _OpenCase:
-    key: str
-    first: Event
     last: Event
+    from_s: float
     until_s: float
     at: datetime | None
     cut: Cut | None = "long"
@@ -83,42 +71,44 @@ class CaseCollector:
 
     Args:
         around_s: time shown before the event and after it.
+        most_bytes: of the pictures.
     """
 
-    def __init__(self, start: Start, contract: Contract, around_s: float, ring: FrameRing | None = None) -> None:
-        self._start = start
+    def __init__(self, contract: Contract, around_s: float, most_bytes: int = MOST_BYTES) -> None:
+        self.start_line = ""  # the first of each case
         self._around_s = around_s
         # an event begins at most so long before it is announced
         late_s = max((spec.min_duration_s + spec.merge_gap_s for spec in contract.events.values()), default=0.0)
         self._back_s = around_s + contract.input.window_s + late_s
-        self._ring = FrameRing() if ring is None else ring
-        self._windows: deque[tuple[int, CaseWindow]] = deque()
-        self._open: dict[str, _OpenCase] = {}
-        self._number = 0
+        self._ring = FrameRing(most_bytes)
+        self._windows: deque[tuple[int, str, WindowResult]] = deque()
+        self._explained: deque[ExplainedWindow] = deque()
+        self._open: dict[int, _OpenCase] = {}
+        self._records = 0
 
     def frame(self, shot: CompressedFrame) -> list[Case]:
         """Take a frame; returns what is whole now."""
-        done = [self._close(case) for case in list(self._open.values()) if shot.t_s > case.until_s]
-        if not self._ring.has_room(shot):
-            oldest = min(self._open.values(), key=lambda case: case.first.t_start_s, default=None)
-            if oldest is not None:
-                oldest.cut = "memory"
-                done.append(self._close(oldest))
-        since_s = min([shot.t_s - self._back_s, *(self._from_s(case) for case in self._open.values())])
+        done = [self._close(number) for number, case in list(self._open.items()) if shot.t_s > case.until_s]
+        if self._open and not self._ring.has_room(shot):
+            oldest = min(self._open, key=lambda number: self._open[number].from_s)
+            self._open[oldest].cut = "memory"
+            done.append(self._close(oldest))
+        since_s = min([shot.t_s - self._back_s, *(case.from_s for case in self._open.values())])
         self._ring.add(shot, since_s)
-        while self._windows and self._windows[0][1].result.t_end_s < since_s:
+        while self._windows and self._windows[0][2].t_end_s < since_s:
             self._windows.popleft()
+        while self._explained and self._explained[0].result.t_end_s < since_s:
+            self._explained.popleft()
         return done
 
     def window(self, result: WindowResult, at: str | None) -> None:
         """Take the record of a window."""
-        self._number += 1
-        self._windows.append((self._number, CaseWindow(result, to_line(result, at))))
+        self._records += 1
+        self._windows.append((self._records, to_line(result, at), result))
 
-    def look(self, look: Heatmap) -> None:
-        """Where the network looked in the window that was taken last."""
-        number, window = self._windows.pop()
-        self._windows.append((number, replace(window, look=look)))
+    def explained(self, window: ExplainedWindow) -> None:
+        """Take a window's explanation."""
+        self._explained.append(window)
 
     def event(self, event: Event, at: str | None, began_at: datetime | None) -> None:
         """Take a record of an event.
@@ -126,52 +116,45 @@ class CaseCollector:
         Args:
             began_at: local time of its `t_start_s`.
         """
-        key = event.id or str(event.event)
-        self._number += 1
+        self._records += 1
+        from_s = max(event.t_start_s - self._around_s, 0.0)
         if event.phase == "start":
             until_s = event.t_start_s + LONGEST_S + self._around_s
-            self._open[key] = _OpenCase(key, event, event, until_s, began_at)
-        case = self._open.get(key)
+            self._open[event.event] = _OpenCase(event, from_s, until_s, began_at)
+        case = self._open.get(event.event)
         if case is None:  # written already
             return
-        case.last = event
-        case.lines.append((self._number, to_line(event, at)))
+        case.last, case.from_s = event, min(case.from_s, from_s)
+        case.lines.append((self._records, to_line(event, at)))
         if event.phase == "end" and event.t_end_s + self._around_s <= case.until_s:
             case.until_s, case.cut = event.t_end_s + self._around_s, None
 
     def silent(self) -> list[Case]:
         """No frame has come for a while; returns the events that have ended."""
-        return [self._break_off(case) for case in list(self._open.values()) if case.last.phase == "end"]
+        return [self._break_off(number) for number, case in list(self._open.items()) if case.last.phase == "end"]
 
     def finish(self) -> list[Case]:
         """No frame will come any more; returns the rest."""
-        return [self._break_off(case) for case in list(self._open.values())]
+        return [self._break_off(number) for number in list(self._open)]
 
-    def _break_off(self, case: _OpenCase) -> Case:
-        if case.until_s > self._ring.newest_s:
-            case.cut = "stream"
-        return self._close(case)
+    def _break_off(self, number: int) -> Case:
+        if self._open[number].until_s > self._ring.newest_s:
+            self._open[number].cut = "stream"
+        return self._close(number)
 
-    def _from_s(self, case: _OpenCase) -> float:
-        return max(min(case.first.t_start_s, case.last.t_start_s) - self._around_s, 0.0)
+    def _close(self, number: int) -> Case:
+        case = self._open.pop(number)
+        from_s, until_s = case.from_s, min(case.until_s, self._ring.newest_s)
 
-    def _close(self, case: _OpenCase) -> Case:
-        del self._open[case.key]
-        from_s, until_s = self._from_s(case), min(case.until_s, self._ring.newest_s)
-        windows = [
-            (number, window)
-            for number, window in self._windows
-            if window.result.t_end_s > from_s and window.result.t_start_s < until_s
-        ]
-        lines = sorted([*case.lines, *((number, window.line) for number, window in windows)])
+        def within(result: WindowResult) -> bool:
+            return result.t_end_s > from_s and result.t_start_s < until_s
+
+        lines = sorted([*case.lines, *((at, line) for at, line, result in self._windows if within(result))])
         return Case(
-            start=self._start,
             event=case.last,
-            from_s=from_s,
-            until_s=until_s,
             at=case.at,
             cut=case.cut,
             shots=tuple(self._ring.between(from_s, until_s)),
-            windows=tuple(window for _, window in windows),
-            lines=tuple(line for _, line in lines),
+            explained=tuple(window for window in self._explained if within(window.result)),
+            lines=(self.start_line, *(line for _, line in lines)),
         )

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from stan_edge.errors import ConfigError
@@ -32,14 +32,11 @@ class EvidenceFolder:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"{folder} cannot be a folder ({error.strerror}); give one that you may write to.",
-                field="evidence.folder",
-            ) from error
+            why = error.strerror
+            raise ConfigError(f"{folder} cannot be a folder ({why}); give one that you may write to.") from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"{folder} may not be written to; give another folder.", field="evidence.folder")
-        self._folder = folder
-        self._keep = keep
+            raise ConfigError(f"{folder} may not be written to; give another folder.")
+        self._folder, self._keep = folder, keep
 
     def add(self, name: str, write: Callable[[Path], None]) -> bool:
         """Have a pack written; it is there as a whole or not at all. False: it was there already, and stays.
@@ -50,23 +47,21 @@ class EvidenceFolder:
         if (self._folder / name).exists():
             return False
         part = self._folder / f"{PART}{os.getpid()}-{name}"
-        with _locked(self._folder):
-            part.mkdir(mode=0o700)
-            being_written = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(being_written, fcntl.LOCK_EX)
-        try:
+        with ExitStack() as stack:
+            with _locked(self._folder):
+                part.mkdir(mode=0o700)
+                stack.enter_context(_locked(part))
+            stack.callback(shutil.rmtree, part, ignore_errors=True)
             write(part)
             for path in (*part.iterdir(), part):
                 sync(path)
-            part.rename(self._folder / name)
+            try:
+                part.rename(self._folder / name)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
             sync(self._folder)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                return False
-            raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-            os.close(being_written)
         return True
 
     def trim(self) -> None:
@@ -77,12 +72,14 @@ class EvidenceFolder:
             OSError: the disk does not let us.
         """
         with _locked(self._folder):
-            for part in self._folder.glob(f"{PART}*"):
-                if part.is_dir() and not _is_locked(part):
-                    shutil.rmtree(part)
-            packs = sorted(
-                ((path / ABOUT).stat().st_mtime_ns, path) for path in self._folder.iterdir() if _is_pack(path)
-            )
+            packs = []
+            for path in list(self._folder.iterdir()):
+                if path.name.startswith(PART) and path.is_dir():
+                    with suppress(BlockingIOError), _locked(path, fcntl.LOCK_NB):  # another run is writing it
+                        shutil.rmtree(path)
+                elif (path / ABOUT).is_file() and (path / DIGESTS).is_file():  # nothing else is ever touched
+                    packs.append(((path / ABOUT).stat().st_mtime_ns, path))
+            packs.sort()
             sizes = [sum(file.stat().st_size for file in path.iterdir()) for _, path in packs]
             too_large = sum(sizes) - self._keep.megabytes * 1e6
             older_than_ns = (time.time() - self._keep.days * DAY_S) * 1e9
@@ -94,28 +91,12 @@ class EvidenceFolder:
                 shutil.rmtree(gone)
 
 
-def _is_pack(path: Path) -> bool:
-    """Nothing else that lies there is ever touched."""
-    return not path.name.startswith(PART) and (path / ABOUT).is_file() and (path / DIGESTS).is_file()
-
-
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """So that no part is taken for a leftover between its making and its lock."""
+def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
+    """The whole folder, so that no part is taken for a leftover between its making and its lock; or a part."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
         yield
     finally:
         os.close(handle)
-
-
-def _is_locked(part: Path) -> bool:
-    handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stan_edge.reports.drawing import jpeg
+from stan_edge.reports.drawing import jpeg, scale_to
 from stan_edge.sources import Frame
 from stan_edge.types import Image
 
@@ -31,11 +31,8 @@ class CompressedFrame:
     @classmethod
     def of(cls, frame: Frame) -> CompressedFrame:
         """Compress a frame: 1.5 ms for 640x360."""
-        height, width = frame.image.shape[:2]
-        scale = min(WIDTH_PX / width, 1.0)
-        image = frame.image
-        if scale < 1:
-            image = cv2.resize(image, (WIDTH_PX, max(round(height * scale), 1)), interpolation=cv2.INTER_AREA)
+        scale = min(WIDTH_PX / frame.image.shape[1], 1.0)
+        image = scale_to(frame.image, WIDTH_PX) if scale < 1 else frame.image
         return cls(frame.index, frame.t_capture_s, jpeg(image, JPEG_QUALITY), scale)
 
     def picture(self) -> Image:
@@ -47,7 +44,7 @@ class CompressedFrame:
 class FrameRing:
     """The newest frames of a camera, in order."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._shots: deque[CompressedFrame] = deque()
         self.used_bytes = 0
@@ -69,5 +66,4 @@ class FrameRing:
             self.used_bytes -= len(self._shots.popleft().jpeg)
 
     def between(self, from_s: float, until_s: float) -> list[CompressedFrame]:
-        """Frames of this time."""
         return [shot for shot in self._shots if from_s <= shot.t_s <= until_s]

@@ -54,6 +54,16 @@ class Row(Head):
         return upgraded(json.loads(self.body))
 
     @property
+    def minor(self) -> bool:
+        """A later record says it again, or it is one of very many."""
+        return self.kind == WINDOW or self.phase == "update"
+
+    @property
+    def alarm(self) -> bool:
+        """The start or the end of an event."""
+        return self.kind == "event" and not self.minor
+
+    @property
     def table(self) -> str:
         return "windows" if self.kind == WINDOW else "records"
 

@@ -21,6 +21,7 @@ _LEAF = 0x0D
 _COLUMNS = 9
 _WAL_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _INT_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+_CONSTANTS = {0: None, 8: 0, 9: 1}
 
 
 def salvage(path: Path, *, windows: bool = True) -> Iterator[Row]:
@@ -57,7 +58,7 @@ def _rows(page: bytes) -> Iterator[Row]:
         (start,) = struct.unpack_from(">H", page, 8 + 2 * k)
         try:
             yield Row.loaded(_cell(page, start))
-        except (IndexError, ValueError, zlib.error, JournalDamagedError):
+        except (LookupError, ValueError, zlib.error, JournalDamagedError):
             continue
 
 
@@ -65,7 +66,7 @@ def _cell(page: bytes, start: int) -> tuple[Any, ...]:
     """Values of the row at this offset.
 
     Raises:
-        IndexError, ValueError: there is none.
+        LookupError, ValueError: there is none.
     """
     _, at = _varint(page, start)
     seq, at = _varint(page, at)
@@ -78,23 +79,16 @@ def _cell(page: bytes, start: int) -> tuple[Any, ...]:
         raise ValueError("no row of ours")
     values: list[Any] = []
     for kind in types:
-        value, end = _value(page, end, kind)
-        values.append(value)
+        size = _INT_BYTES[kind] if kind in _INT_BYTES else max((kind - 12) // 2, 0)
+        raw = page[end : end + size]
+        if len(raw) != size:
+            raise ValueError("beyond the page")
+        end += size
+        if kind >= 12:
+            values.append(raw.decode() if kind % 2 else raw)
+        else:
+            values.append(_CONSTANTS[kind] if size == 0 else int.from_bytes(raw, "big", signed=True))
     return (seq, *values[1:])  # the key column itself is empty
-
-
-def _value(page: bytes, at: int, kind: int) -> tuple[Any, int]:
-    if kind == 0:
-        return None, at
-    if kind in (8, 9):
-        return kind - 8, at
-    size = _INT_BYTES[kind] if kind in _INT_BYTES else (kind - 12) // 2
-    raw = page[at : at + size]
-    if size < 0 or len(raw) != size:
-        raise ValueError("beyond the page")
-    if kind in _INT_BYTES:
-        return int.from_bytes(raw, "big", signed=True), at + size
-    return (raw.decode() if kind % 2 else raw), at + size
 
 
 def _varint(page: bytes, at: int) -> tuple[int, int]:

@@ -50,8 +50,8 @@ _FIXED = {  # offset in the header: what every journal has there
 
 def create(path: Path) -> sqlite3.Connection:
     """A new, empty file; the caller renames it once it is whole."""
-    return _prepared(
-        _connect(f"file:{_quoted(path)}?mode=rwc"),
+    return _opened(
+        f"{path.absolute().as_uri()}?mode=rwc",
         "PRAGMA auto_vacuum = INCREMENTAL",
         f"PRAGMA page_size = {PAGE_BYTES}",
         "PRAGMA journal_mode = WAL",
@@ -63,8 +63,8 @@ def create(path: Path) -> sqlite3.Connection:
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """A file that `check_file` has passed."""
-    return _prepared(
-        _connect(f"file:{_quoted(path)}?mode=rw"),
+    return _opened(
+        f"{path.absolute().as_uri()}?mode=rw",
         "PRAGMA synchronous = FULL",  # every commit is on the disk before it returns
         f"PRAGMA wal_autocheckpoint = {WAL_PAGES}",
         f"PRAGMA journal_size_limit = {WAL_PAGES * PAGE_BYTES}",
@@ -73,14 +73,14 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Beside a writer, or in a folder that cannot be written."""
+    uri = path.absolute().as_uri()
     try:
-        return _prepared(_connect(f"file:{_quoted(path)}?mode=ro"))
+        return _opened(f"{uri}?mode=ro")
     except sqlite3.OperationalError:
         if not path.with_name(path.name + "-wal").exists():
-            return _prepared(_connect(f"file:{_quoted(path)}?immutable=1"))
+            return _opened(f"{uri}?immutable=1")
         # without its shared memory, which cannot be made there, a WAL is read by whoever has the file for itself
-        connection = _connect(f"file:{_quoted(path)}?mode=ro&vfs=unix-none")
-        return _prepared(connection, "PRAGMA locking_mode = EXCLUSIVE")
+        return _opened(f"{uri}?mode=ro&vfs=unix-none", "PRAGMA locking_mode = EXCLUSIVE")
 
 
 def rows(connection: sqlite3.Connection, table: str, seqs: tuple[int, int] = ALL) -> Iterator[Row]:
@@ -147,14 +147,10 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, JournalDamagedError | sqlite3.Error)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _opened(uri: str, *statements: str) -> sqlite3.Connection:
+    """After these statements, and if its tables are ours."""
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     connection.text_factory = lambda raw: raw.decode(errors="replace")
-    return connection
-
-
-def _prepared(connection: sqlite3.Connection, *statements: str) -> sqlite3.Connection:
-    """After these statements, and if its tables are ours."""
     try:
         for statement in statements:
             connection.execute(statement).fetchall()
@@ -164,7 +160,3 @@ def _prepared(connection: sqlite3.Connection, *statements: str) -> sqlite3.Conne
         connection.close()
         raise
     return connection
-
-
-def _quoted(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

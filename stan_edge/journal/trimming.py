@@ -46,7 +46,7 @@ class Trimming:
             return None
         limit = limit_bytes(self._retention, self._folder, used_bytes(connection))
         records = now_s >= self._records_due_s
-        if trim(connection, older_than_ms(self._retention), limit, records=records):
+        if trim(connection, time.time() * 1000 - self._retention.days * DAY_MS, limit, records=records):
             return None  # and goes on with the next batch
         self._due_s = now_s + TRIM_EVERY_S
         if not records:
@@ -59,11 +59,6 @@ class Trimming:
             f"alarms that were not exported do not fit into the {max(limit, 0) / 1e6:.0f} MB that it may take; "
             "export them and mark them so, or make room."
         )
-
-
-def older_than_ms(retention: Retention) -> float:
-    """Records of before this wall-clock time may go."""
-    return time.time() * 1000 - retention.days * DAY_MS
 
 
 def limit_bytes(retention: Retention, folder: Path, used_bytes: int) -> float:

@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from stan_edge.errors import JournalError
@@ -40,25 +39,6 @@ MAX_RECORDS = 10_000
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class _Entry:
-    row: Row
-    written: bool = False
-
-    @property
-    def minor(self) -> bool:
-        """A later record says it again, or it is one of very many."""
-        return self.row.kind == WINDOW or self.row.phase == "update"
-
-    @property
-    def alarm(self) -> bool:
-        return self.row.kind == "event" and not self.minor
-
-    @property
-    def name(self) -> str:
-        return "alarms" if self.alarm else "windows" if self.row.kind == WINDOW else f"{self.row.kind} records"
-
-
 class Journal:
     """Writes the records of one or more cameras; any thread may call `record`.
 
@@ -76,16 +56,16 @@ class Journal:
         self._lock: int | None = None
         with suppress(OSError):  # the thread tries again
             self._lock = claim(folder)
-        # Not a `QueueWorker`: a record stays in line until it is on the disk, all in line are one commit, and which of
-        # them may go when there is no room depends on what they are.
-        self._waiting: list[_Entry] = []
+        # Not the worker's queue: a record stays in line until it is on the disk, all in line are one commit, and which
+        # of them may go when there is no room depends on what they are.
+        self._waiting: list[Row] = []
         self._lost: Counter[str] = Counter()
         self._trouble: str | None = None
         self._retry_s = RETRY_S
         self._store: Store | None = None
         self._damage: str | None = None
         self._opened_before = False
-        self._worker = Worker("journal", self._commit, done=self._done, leave=self._close_store)
+        self._worker: Worker[None] = Worker("journal", self._commit, done=self._done, leave=self._close_store)
         self._changed = self._worker.changed
         self._worker.start()
 
@@ -96,19 +76,19 @@ class Journal:
         fields = record.to_json() | {"camera": camera}
         body = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         event, phase = (record.id or f"{record.event}", record.phase) if isinstance(record, Event) else (None, None)
-        entry = _Entry(_row(str(fields["type"]), camera, event, phase, body))
+        row = _row(fields["type"], camera, event, phase, body)
         with self._changed:
-            if not self._take(entry) or not entry.alarm or self._trouble is not None:
+            if not self._take(row) or not row.alarm or self._trouble is not None:
                 return
             self._worker.wake()
-            if not self._changed.wait_for(lambda: entry.written or self._trouble is not None, ALARM_WAIT_S):
+            if not self._changed.wait_for(lambda: self._trouble is not None or not self._waits(row), ALARM_WAIT_S):
                 self._in_trouble(f"no answer from the disk for {ALARM_WAIT_S:.0f} s")
 
     def close(self) -> None:
         """Write what waits, and let go of the folder. Safe to repeat."""
         ended = self._worker.close(CLOSE_WAIT_S)
         with self._changed:
-            self._lost.update(entry.name for entry in self._waiting)
+            self._lost.update(_name(row) for row in self._waiting)
             self._waiting.clear()
             if self._lost:
                 self._log(logging.WARNING, f"ended without {_counted(self._lost)}, which the disk did not take.")
@@ -119,15 +99,18 @@ class Journal:
 
     # with the condition held, in any thread
 
-    def _take(self, entry: _Entry) -> bool:
+    def _take(self, row: Row) -> bool:
         minor = sum(other.minor for other in self._waiting)
-        if entry.minor and (self._trouble is not None or minor >= MAX_WINDOWS):
-            self._lost[entry.name] += 1
+        if row.minor and (self._trouble is not None or minor >= MAX_WINDOWS):
+            self._lost[_name(row)] += 1
             return False
-        if not entry.minor and len(self._waiting) - minor >= MAX_RECORDS:
-            self._lost[self._waiting.pop(0).name] += 1
-        self._waiting.append(entry)
+        if not row.minor and len(self._waiting) - minor >= MAX_RECORDS:
+            self._lost[_name(self._waiting.pop(0))] += 1
+        self._waiting.append(row)
         return True
+
+    def _waits(self, row: Row) -> bool:
+        return any(other is row for other in self._waiting)
 
     def _in_trouble(self, why: str) -> None:
         if self._trouble is None:
@@ -137,23 +120,19 @@ class Journal:
                 "windows are not.",
             )
         self._trouble = why
-        self._lost.update(entry.name for entry in self._waiting if entry.minor)
-        self._waiting = [entry for entry in self._waiting if not entry.minor]
+        self._lost.update(_name(row) for row in self._waiting if row.minor)
+        self._waiting = [row for row in self._waiting if not row.minor]
         self._changed.notify_all()
 
-    def _is_written(self, batch: list[_Entry]) -> None:
-        self._waiting = [entry for entry in self._waiting if not entry.written]
+    def _recover(self, written: list[Row]) -> None:
         if self._trouble is not None or self._lost:
-            kept = Counter(entry.name for entry in batch)
-            text = (
-                f"can be written again; {_counted(kept)} from memory are on the disk, {_counted(self._lost)} are lost."
-            )
+            kept = _counted(Counter(map(_name, written)))
+            text = f"can be written again; {kept} from memory are on the disk, {_counted(self._lost)} are lost."
             note = self._note("recovered", text, logging.INFO, lost=dict(self._lost), trouble=self._trouble)
-            self._waiting.append(_Entry(note))
+            self._waiting.append(note)
             self._lost.clear()
             self._trouble = None
             self._worker.wake()
-        self._changed.notify_all()
 
     # in the worker's thread
 
@@ -165,9 +144,8 @@ class Journal:
         with self._changed:
             if why is None:
                 self._retry_s = RETRY_S
-                self._is_written(batch)
+                self._recover(batch)
                 return BATCH_S
-            self._waiting = [entry for entry in self._waiting if not entry.written]
             self._in_trouble(why)
             self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
             return self._retry_s
@@ -175,15 +153,18 @@ class Journal:
     def _done(self) -> bool:
         return self._trouble is not None or not self._waiting
 
-    def _write(self, batch: list[_Entry]) -> str | None:
-        """Why the disk did not take all; None: it did."""
+    def _write(self, batch: list[Row]) -> str | None:
+        """Why the disk did not take all; None: it did. What it took waits no longer."""
         why = ""
         for _ in range(2):  # a damaged file is replaced, and written to at once
             try:
                 store = self._store or self._open()
-                store.append(entry.row for entry in batch if not entry.written)
-                for entry in batch:
-                    entry.written = True
+                store.append(batch)
+                with self._changed:
+                    done = set(map(id, batch))
+                    self._waiting = [row for row in self._waiting if id(row) not in done]
+                    self._changed.notify_all()
+                batch = []
                 if too_large := self._trimming.step(store.connection):
                     store.append([self._note("too_large", too_large)])
                 return None
@@ -230,6 +211,10 @@ class Journal:
 def _row(kind: str, camera: str, event: str | None, phase: str | None, body: str) -> Row:
     """Not numbered yet."""
     return Row(0, time.time_ns() // 1_000_000, camera, kind, event, phase, None, body)
+
+
+def _name(row: Row) -> str:
+    return "alarms" if row.alarm else "windows" if row.kind == WINDOW else f"{row.kind} records"
 
 
 def _counted(counts: Counter[str]) -> str:

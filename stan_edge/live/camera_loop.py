@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.errors import StanEdgeError
-from stan_edge.live.context import CameraSpec, RunContext, Stopwatch
+from stan_edge.live.context import CameraSpec, RunContext
 from stan_edge.live.inference_queue import Request
-from stan_edge.live.load_shedding import LoadShedder
+from stan_edge.live.load_shedding import LoadShedder, ServiceLevel
 from stan_edge.person.anonymize import anonymize
 from stan_edge.pipeline.pipeline import Pipeline
 from stan_edge.pipeline.predictor import Prediction, Predictor
@@ -39,45 +39,49 @@ class CameraLoop:
     def __init__(self, context: RunContext, camera: CameraSpec, *, alone: bool) -> None:
         self._context = context
         self._source = camera.source
-        self._tracker = camera.tracker
+        self._has_tracker = camera.tracker is not None
         self._sinks = camera.sinks
-        self._stages = camera.stages
+        self._on_stage = camera.on_stage
         self._alone = alone
+        self._hop_s = context.bundle.contract.hop_s if context.hop_s is None else context.hop_s
         live = camera.source.live
         self._pipeline = Pipeline(
             camera.source.name,
             context.bundle.contract,
             context.explainer,
-            context.hop_s,
+            self._hop_s,
             camera.tracker,
             live=live,
             target_class=context.target_class,
         )
         # a recording waits, and everything is done for it
-        levels = context.levels if live else context.levels[:1]
-        self._shedder = LoadShedder(levels, context.hop_s, has_tracker=camera.tracker is not None)
+        levels = (live and context.levels) or [ServiceLevel("full", context.explainer)]
+        self._shedder = LoadShedder(levels, self._hop_s, has_tracker=self._has_tracker)
+        self._reader: Reader | None = None
+        """Of a live source; while it runs."""
         self._run_id = ""
         self._damaged = self._slow_before = 0
 
     def run(self) -> End:
         """Process the source to its end; see `Runtime.watch`. Without an error, the sinks are closed."""
-        source, clock = self._source, self._context.clock
-        reader = Reader(source, MAX_READ_AHEAD_FRAMES, clock=clock) if source.live else None
+        if self._source.live:
+            self._reader = Reader(self._source, MAX_READ_AHEAD_FRAMES, clock=self._context.clock)
         try:
-            return self._run(reader)
+            return self._run()
         except BaseException:
             for sink in self._sinks:
                 sink.discard()
             raise
         finally:
-            (reader or source).close()
+            (self._reader or self._source).close()
 
-    def _run(self, reader: Reader | None) -> End:
+    def _run(self) -> End:
+        reader = self._reader
         failure: StanEdgeError | None = None
         started = silent = False
         frames = 0
         while not self._context.stop.is_set():
-            dropped = self._dropped(reader)
+            dropped = self._dropped()
             for sink in self._sinks:
                 sink.turn(dropped)
             try:
@@ -93,7 +97,7 @@ class CameraLoop:
             anchor_s = reader.anchor_s if reader else None
             if item is None:
                 if silent and anchor_s is not None:
-                    for event in self._pipeline.tick(self._context.clock.now_s() - anchor_s):
+                    for event in self._pipeline.interpreter.tick(self._context.clock.now_s() - anchor_s):
                         self._record(event)
                 continue
             if not started:
@@ -106,7 +110,7 @@ class CameraLoop:
             frames += 1
             self._damaged += item.damaged
             arrived_s = self._context.clock.now_s() if anchor_s is None else anchor_s + item.t_capture_s
-            self._feed(item, arrived_s, reader)
+            self._feed(item, arrived_s)
         if not started:
             self._record(self._start(None))
         self._finish()
@@ -115,7 +119,7 @@ class CameraLoop:
             reason=str(failure) if failure else "stopped" if self._context.stop.is_set() else "end_of_stream",
             frames=frames,
             windows=self._pipeline.counts,
-            dropped=self._dropped(reader),
+            dropped=self._dropped(),
             failed=failure is not None,
         )
         self._record(end)
@@ -124,32 +128,32 @@ class CameraLoop:
         return end
 
     def _finish(self) -> None:
-        for window in self._pipeline.due_at_end():
+        for window in self._pipeline.inputs.finish():
             self._window(window, self._context.clock.now_s(), self._context.explainer)
-        final, events = self._pipeline.conclude()
+        final, events = self._pipeline.interpreter.finish()
         for sink in self._sinks:
             sink.timeline(final)
         for event in events:
             self._record(event)
 
-    def _feed(self, frame: Frame, arrived_s: float, reader: Reader | None) -> None:
-        watch = Stopwatch(self._stages)
-        region, windows = self._pipeline.take(frame, self._shedder.current.detection_hz)
-        watch.lap("region")
+    def _feed(self, frame: Frame, arrived_s: float) -> None:
+        self._on_stage(None)
+        region, windows = self._pipeline.inputs.take(frame, self._shedder.current.detection_hz)
+        self._on_stage("region")
         shown = replace(frame, image=anonymize(frame.image, region, self._context.privacy))
         for sink in self._sinks:
             sink.frame(shown, region)
         for window in windows:
-            if reader is None:
+            if self._reader is None:
                 self._window(window, arrived_s, self._context.explainer)
             else:
-                self._live_window(window, arrived_s, reader)
+                self._live_window(window, arrived_s, self._reader)
 
     def _live_window(self, window: Window, arrived_s: float, reader: Reader) -> None:
-        clock, hop_s = self._context.clock, self._context.hop_s
+        clock = self._context.clock
         predictor = self._shedder.current.predictor(window.number)
         # a window that is already a hop late is shed: the next one is due and shows the same frames
-        self._window(window, arrived_s, predictor if clock.now_s() - arrived_s <= hop_s else None)
+        self._window(window, arrived_s, predictor if clock.now_s() - arrived_s <= self._hop_s else None)
         if window.breaks:
             self._shedder.rest()
             return
@@ -164,11 +168,9 @@ class CameraLoop:
                 self._record(Load(self._source.name, current.level, method, reason, window.t_end_s))
 
     def _window(self, window: Window, arrived_s: float, predictor: Predictor[Prediction] | None) -> None:
-        """Args:
-        predictor: None sheds the window.
-        """
-        watch = Stopwatch(self._stages)
-        predict = None if predictor is None else partial(self._predict, predictor, window, watch)
+        """Bring a window to its end; without a predictor it is shed."""
+        self._on_stage(None)
+        predict = None if predictor is None else partial(self._predict, predictor, window.number)
         outcome = self._pipeline.process(window, predict, lambda: (self._context.clock.now_s() - arrived_s) * 1e3)
         self._record(outcome.result)
         if outcome.explanation is not None and outcome.square is not None:
@@ -179,17 +181,14 @@ class CameraLoop:
             sink.timeline(outcome.final)
         for event in outcome.events:
             self._record(event)
-        watch.lap("conclude")
+        self._on_stage("conclude")
 
-    def _predict(
-        self, predictor: Predictor[Prediction], window: Window, watch: Stopwatch, pictures: NDArray[np.uint8]
-    ) -> Prediction:
-        watch.lap("view")
-        class_index = self._pipeline.class_index
-        request = Request(predictor, pictures, class_index, window.number, alone=not self._source.live)
+    def _predict(self, predictor: Predictor[Prediction], window: int, pictures: NDArray[np.uint8]) -> Prediction:
+        self._on_stage("view")
+        alone, on_start = not self._source.live, partial(self._on_stage, "queue")
+        request = Request(predictor, pictures, self._pipeline.class_index, window, alone, on_start)
         prediction = self._context.queue.run(request)
-        watch.note("queue", request.waited_ms)
-        watch.lap("explain")
+        self._on_stage("explain")
         return prediction
 
     def _record(self, record: Record) -> None:
@@ -215,19 +214,19 @@ class CameraLoop:
             calibrated=contract.methods[method].scale is not None,
             run="",
             live=source.live,
-            hop_s=context.hop_s,
+            hop_s=self._hop_s,
             target_class=context.target_class,
             crop=str(source.crop) if isinstance(source, CroppedSource | Reconnecting) and source.crop else None,
-            person=self._tracker is not None,
+            person=self._has_tracker,
         )
         self._run_id = uuid.uuid4().hex if source.live else _recording_id(start, first)
         return replace(start, run=self._run_id)
 
-    def _dropped(self, reader: Reader | None) -> dict[str, int]:
+    def _dropped(self) -> dict[str, int]:
         """Frames that were lost so far, by cause."""
         lost = {"damaged": self._damaged}
-        if reader is not None:
-            lost |= {"slow": reader.dropped, "duplicate": reader.duplicates}
+        if self._reader is not None:
+            lost |= {"slow": self._reader.dropped, "duplicate": self._reader.duplicates}
         return {cause: count for cause, count in lost.items() if count}
 
 

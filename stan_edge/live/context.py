@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from stan_edge.backends.base import Backend
-from stan_edge.clock import Clock
+from stan_edge.clock import SYSTEM_CLOCK, Clock
 from stan_edge.journal.writer import Journal
 from stan_edge.live.inference_queue import InferenceQueue
 from stan_edge.live.load_shedding import ServiceLevel
@@ -19,40 +19,7 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Feed
 
-
-@dataclass
-class StageTimes:
-    """Where the time of each window went, in milliseconds; for `bench`."""
-
-    region_ms: list[float]
-    view_ms: list[float]
-    queue_ms: list[float]
-    """Waiting for the engine, which other cameras have; part of `explain_ms`."""
-    explain_ms: list[float]
-    conclude_ms: list[float]
-
-    @classmethod
-    def empty(cls) -> StageTimes:
-        return cls([], [], [], [], [])
-
-
-class Stopwatch:
-    """Measures one stage after the other, where anybody wants to know."""
-
-    def __init__(self, stages: StageTimes | None) -> None:
-        self._stages = stages
-        self._since_s = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """A stage of `StageTimes` has ended, and the next one begins."""
-        now_s = time.perf_counter()
-        self.note(stage, (now_s - self._since_s) * 1e3)
-        self._since_s = now_s
-
-    def note(self, stage: str, took_ms: float) -> None:
-        """What a stage took by another measure."""
-        if self._stages is not None:
-            getattr(self._stages, f"{stage}_ms").append(took_ms)
+Stage = Literal["region", "view", "queue", "explain", "conclude"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +30,10 @@ class CameraSpec:
     tracker: Tracker | None = None
     """Finds the person; None takes the whole frame."""
     sinks: Sequence[Sink] = ()
-    stages: StageTimes | None = None
-    """Receives the time of each stage when given."""
+    """Are called by the camera's thread."""
+    on_stage: Callable[[Stage | None], None] = lambda stage: None
+    """Is called when a stage of a frame (`region`) or window has ended, and with None before the first one. `queue`,
+    the wait for the engine, is the first part of `explain`; another camera's thread may be the one that ends it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +43,22 @@ class RunContext:
     bundle: Bundle
     backend: Backend
     explainer: Explainer
-    levels: Sequence[ServiceLevel]
-    """At least one; dearest first."""
-    hop_s: float
-    target_class: str | None
-    journal: Journal | None
-    privacy: Privacy
-    stop: threading.Event
-    clock: Clock
+    hop_s: float | None = None
+    """Distance between windows; None: the model's."""
+    target_class: str | None = None
+    """The class that every window explains; None: its own label."""
+    journal: Journal | None = None
+    """Gets every record before any sink, and an alarm is on disk when it returns. It is no sink, so that it cannot come
+    after one."""
+    privacy: Privacy = "none"
+    """What sinks get to see of the person; the model sees everything."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Ends the run when it is set."""
+    clock: Clock = SYSTEM_CLOCK
+    """What a live source and its delays are measured by."""
+    levels: Sequence[ServiceLevel] = ()
+    """What is done for a live camera by how late its windows are, all of it first (see `load_shedding.service_levels`);
+    without any, nothing is left out but windows."""
     queue: InferenceQueue = field(init=False)
 
     def __post_init__(self) -> None:

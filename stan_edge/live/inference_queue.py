@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ class Request:
     window: int
     alone: bool
     """Never in a graph run with others: these may round differently, and a recording gives the same to the bit."""
-    queued_s: float = 0.0
-    waited_ms: float = 0.0
+    on_start: Callable[[], None] = lambda: None
+    """Is called when its run begins, by whichever thread runs it."""
     prediction: Prediction | None = None
     error: BaseException | None = None
 
@@ -47,11 +47,7 @@ class InferenceQueue:
         self._busy = False
 
     def run(self, request: Request) -> Prediction:
-        """Wait for the engine and run a window through it; whatever that raises is raised here.
-
-        `request.waited_ms` is set to the time until its run began.
-        """
-        request.queued_s = time.perf_counter()
+        """Wait for the engine and run a window through it; whatever that raises is raised here."""
         with self._lock:
             self._waiting.append(request)
         while request.prediction is None:
@@ -82,10 +78,9 @@ class InferenceQueue:
             return batch
 
     def _serve(self, batch: list[Request]) -> None:
-        began_s = time.perf_counter()
-        for request in batch:
-            request.waited_ms = (began_s - request.queued_s) * 1e3
         try:
+            for request in batch:
+                request.on_start()
             for request, prediction in zip(batch, _run(batch), strict=True):
                 request.prediction = prediction
         except BaseException as error:

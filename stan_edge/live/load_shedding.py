@@ -13,7 +13,7 @@ from stan_edge.errors import BackendError, ParityError
 from stan_edge.model.bundle import Bundle, methods_of
 from stan_edge.model.contract import Method
 from stan_edge.parity import require_label_parity, require_parity
-from stan_edge.person.tracking import DETECTION_HZ, REDUCED_DETECTION_HZ
+from stan_edge.person.detection_rate import DETECTION_HZ, REDUCED_DETECTION_HZ
 from stan_edge.pipeline.predictor import Classifier, Explainer, Prediction, Predictor
 from stan_edge.records import LoadLevel
 
@@ -54,8 +54,6 @@ class ServiceLevel:
     """One of so many windows is taken."""
     detection_hz: float = DETECTION_HZ
     """How often the person is looked for."""
-    needs_tracker: bool = False
-    """All that it saves is search for the person: no level for a camera without."""
 
     def predictor(self, window: int) -> Predictor[Prediction] | None:
         """What predicts the window of this number; None: it is shed."""
@@ -71,7 +69,7 @@ def service_levels(bundle: Bundle, backend: Backend, explainer: Explainer) -> li
     What saves nothing is no level, nor is what this engine cannot do, or does not reproduce from float64.
     """
     less = ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ)
-    levels = [ServiceLevel("full", explainer), replace(less, needs_tracker=True)]
+    levels = [ServiceLevel("full", explainer), less]
     for method in sorted(methods_of(bundle), key=COST.__getitem__):
         if COST[explainer.method] < WORTH * COST[method]:
             break
@@ -100,11 +98,11 @@ class LoadShedder:
     Args:
         levels: dearest first, at least one.
         hop_s: a window that takes longer is late.
-        has_tracker: the person is searched for in its pictures.
+        has_tracker: the person is searched for in its pictures; otherwise searching less is no level.
     """
 
     def __init__(self, levels: Sequence[ServiceLevel], hop_s: float, *, has_tracker: bool = True) -> None:
-        self._levels = [level for level in levels if has_tracker or not level.needs_tracker]
+        self._levels = [one for one in levels if has_tracker or one.level != "half_rate_detection"]
         self._hop_s = hop_s
         self._place = 0
         self._up_after_s = UP_AFTER_S

@@ -43,7 +43,7 @@ def open_picture_sinks(
         from stan_edge.sinks.evidence import Evidence
 
         keep = Retention(evidence.days, evidence.megabytes)
-        sinks.append(Evidence(evidence.folder, bundle, method, config.privacy, around_s=evidence.around_s, keep=keep))
+        sinks.append(Evidence(evidence.folder, bundle, config.privacy, evidence.around_s, keep))
     return sinks
 
 

@@ -15,7 +15,6 @@ from stan_edge.model.bundle import method_named, open_bundle, shipped_bundle
 from stan_edge.model.contract import shown_class
 from stan_edge.parity import open_proven
 from stan_edge.pipeline.predictor import Explainer
-from stan_edge.pipeline.windows import hop_ticks
 
 
 class Plan:
@@ -37,11 +36,10 @@ class Plan:
         contract = self.bundle.contract
         with concerning("model.method"):
             self.method = method_named(self.bundle, model.method)
-        if model.target_class is not None:
-            with concerning("model.target_class"):
-                shown_class(contract, model.target_class)
+        with concerning("model.target_class"):
+            shown_class(contract, model.target_class)
         self.hop_s = contract.hop_s if model.hop_s is None else model.hop_s
-        hop_ticks(contract.input, self.hop_s)
+        contract.input.hop_ticks(self.hop_s)
         self.masks = contract.input.region == "mask" or config.privacy == "silhouette"
         """Whether the person's pixels are needed, not only the box."""
 

@@ -17,8 +17,7 @@ from stan_edge.model.contract import Contract, Method
 from stan_edge.person.detection import watching
 from stan_edge.records import End
 from stan_edge.retention import Retention
-from stan_edge.sinks.base import Guarded, Sink
-from stan_edge.sinks.failures import Failures
+from stan_edge.sinks.base import Failures, Guarded, Sink
 from stan_edge.sources import Feed
 
 Output = Callable[[Sequence[Feed], Contract, Method], Sequence[Sink]]
@@ -62,7 +61,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
             journal=journal,
             privacy=config.privacy,
             stop=stop,
-            rungs=levels,
+            levels=levels,
         )
         parts = zip(feeds, trackers, pictures, outputs, deliveries, strict=True)
         return runtime.watch(

@@ -105,11 +105,13 @@ def method_named(bundle: Bundle, name: str | None) -> Method:
     Raises:
         ConfigError: the model was not exported with it.
     """
-    its = methods_of(bundle)
-    for method in its:
+    known = methods_of(bundle)
+    for method in known:
         if name in (method, None):
             return method
-    raise ConfigError(f"Method {name}: model {bundle.contract.name} explains by {', '.join(its)}; choose one of them.")
+    raise ConfigError(
+        f"Method {name}: model {bundle.contract.name} explains by {', '.join(known)}; choose one of them."
+    )
 
 
 def methods_named(bundle: Bundle, names: Iterable[str]) -> tuple[Method, ...]:
@@ -119,8 +121,8 @@ def methods_named(bundle: Bundle, names: Iterable[str]) -> tuple[Method, ...]:
 
 def methods_to_show(bundle: Bundle) -> tuple[Method, ...]:
     """The methods of a bundle that beat chance, or else its first."""
-    its = methods_of(bundle)
-    return tuple(method for method in its if method in PROVEN) or its[:1]
+    known = methods_of(bundle)
+    return tuple(method for method in known if method in PROVEN) or known[:1]
 
 
 def _read_digests(path: Path) -> dict[str, str]:

@@ -62,11 +62,14 @@ class InputSpec(_Strict):
         """The distance between windows in ticks.
 
         Raises:
-            ValueError: it is not a positive multiple of the tick, or leaves frames between windows.
+            ConfigError: it is not a positive multiple of the tick, or leaves frames between windows.
         """
         ticks = round(hop_s / self.tick_s) if math.isfinite(hop_s) else 0
         if not 1 <= ticks <= self.frames or abs(ticks * self.tick_s - hop_s) > 1e-6:
-            raise ValueError(f"hop_s ({hop_s:g}) must be a multiple of {self.tick_s:g} s within the window")
+            raise ConfigError(
+                f"{hop_s:g} s must be a multiple of {self.tick_s:g} s, from {self.tick_s:g} to {self.window_s:g} s.",
+                field="model.hop_s",
+            )
         return ticks
 
 
@@ -156,7 +159,10 @@ class Contract(_Strict):
             for name in names:
                 if name is not None and name not in self.classes:
                     raise ValueError(f"{field} names {name!r}, which is not one of classes")
-        self.input.hop_ticks(self.hop_s)
+        try:
+            self.input.hop_ticks(self.hop_s)
+        except ConfigError as error:
+            raise ValueError(f"hop_s {str(error).rstrip('.')}") from error
         if self.background in self.alarms:
             raise ValueError("background cannot be one of alarms")
         _need_exactly("events", self.events, self.alarms, "alarms")
@@ -179,14 +185,14 @@ class Contract(_Strict):
         return self
 
 
-def shown_class(contract: Contract, name: str) -> str:
-    """The class itself, where its frames can be important.
+def shown_class(contract: Contract, name: str | None) -> str | None:
+    """The class itself, where its frames can be important; None stays.
 
     Raises:
         ConfigError: the model has no such class, or it is the background.
     """
     shown = [label for label in contract.classes if label != contract.background]
-    if name not in shown:
+    if name not in (None, *shown):
         raise ConfigError(f"The class to explain: {name!r} is not one of {', '.join(shown)}; choose one.")
     return name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from types import ModuleType
 from typing import cast
 
@@ -29,11 +29,8 @@ def watching(*, masks: bool) -> Iterator[PersonTracker]:
     Raises:
         ConfigError: mediapipe is not installed.
     """
-    detector = MediapipeDetector(masks=masks)
-    try:
+    with closing(MediapipeDetector(masks=masks)) as detector:
         yield PersonTracker(detector)
-    finally:
-        detector.close()
 
 
 class MediapipeDetector:

@@ -13,18 +13,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from stan_edge.person.detection_rate import DETECTION_HZ
 from stan_edge.sources import Frame
 from stan_edge.types import Image, Mask, PixelBox, RawBox
 
-# Measured on 13 + 20 falls (GMDCSA24, URFD; 640x480, 1280x720, 320x240), share of frames "tracked":
-#                              5 Hz    10 Hz   15 Hz   30 Hz
-#   GMDCSA24 first 2 s of fall 0.967   0.982   0.980   0.980     longest miss 0.6 s at 5 Hz, 0.2 s at 10 Hz
-#   URFD falling               0.993   1.000   1.000   0.998
-#   URFD on the ground         0.983   0.991   0.981   0.969
-# 10 Hz is the lowest rate that holds the fall; more costs CPU and brings nothing.
-DETECTION_HZ = 10.0
-REDUCED_DETECTION_HZ = 5.0
-"""Where time is short."""
 # Many times the longest miss. Longer would keep an empty room's region where someone has left.
 HOLD_S = 3.0
 MEDIAN_DETECTIONS = 5
@@ -54,11 +46,7 @@ class Tracker(Protocol):
     """Knows where the person is in every frame of one stream."""
 
     def update(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> Region:
-        """The region at a frame. Frames come in order of capture.
-
-        Args:
-            detection_hz: how often to look for the person.
-        """
+        """The region at a frame, the person looked for so often. Frames come in order of capture."""
         ...
 
 
@@ -75,11 +63,7 @@ class PersonDetector(Protocol):
     """Finds the person in one picture; may remember the one before."""
 
     def find(self, image: Image, near: PixelBox | None) -> Sighting | None:
-        """The person in an [H, W, 3] image, or None.
-
-        Args:
-            near: where the person was a moment ago; None if nobody was there.
-        """
+        """The person in an [H, W, 3] image. `near` is where the person was a moment ago; None if nobody was there."""
         ...
 
     def forget(self) -> None:
@@ -120,7 +104,7 @@ class BoxSmoother:
 def is_plausible(raw: RawBox, width_px: int, height_px: int) -> bool:
     """Whether a box can be a person: finite, of some size, and mostly inside the frame."""
     x0, y0, x1, y1 = (float(value) for value in raw)
-    if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 <= x0 or y1 <= y0:
+    if not np.isfinite(raw).all() or x1 <= x0 or y1 <= y0:
         return False
     inside = max(0.0, min(x1, width_px) - max(x0, 0.0)) * max(0.0, min(y1, height_px) - max(y0, 0.0))
     return inside >= 0.5 * (x1 - x0) * (y1 - y0) and max(x1 - x0, y1 - y0) >= 0.05 * min(width_px, height_px)
@@ -192,6 +176,5 @@ class PersonTracker:
         # A new person counts from the second look: in an empty room table legs pass for one, once at a time.
         believed = found if self._region.box_px is not None or self._sighted else None
         self._sighted = found is not None
-        if believed is None:
-            return self._smoother.feed(None, frame.t_capture_s, width_px, height_px)
-        return self._smoother.feed(believed.box, frame.t_capture_s, width_px, height_px, mask=believed.mask)
+        box, mask = (believed.box, believed.mask) if believed else (None, None)
+        return self._smoother.feed(box, frame.t_capture_s, width_px, height_px, mask=mask)

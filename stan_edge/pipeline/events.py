@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stan_edge.model.contract import Contract
 from stan_edge.pipeline.timeline import TimelineFrame
@@ -31,22 +31,23 @@ class _Candidate:
 
     def note(self, frames: list[FrameScore], threshold: float) -> None:
         # a slow camera's frame serves two ticks, and one of them may fall short
-        flagged = {frame.index for frame in frames if frame.score is not None and frame.score >= threshold}
+        important = {
+            frame.index: replace(frame, important=True)
+            for frame in frames
+            if frame.score is not None and frame.score >= threshold
+        }
         for frame in frames:
-            if frame.score is not None and frame.score >= threshold:
-                self.scores[frame.index] = FrameScore(frame.t_s, frame.index, frame.score, True)
-            elif frame.index not in flagged:
+            if frame.index not in important:
                 self.scores.pop(frame.index, None)
+        self.scores |= important
         if self.scores:
-            times = [frame.t_s for frame in self.scores.values()]
-            self.span_s = (
-                (min(times), max(times))
-                if self.span_s is None
-                else (min(self.span_s[0], *times), max(self.span_s[1], *times))
-            )
+            times = [*(self.span_s or ()), *(frame.t_s for frame in self.scores.values())]
+            self.span_s = min(times), max(times)
         if len(self.scores) > 2 * KEPT_FRAMES:
-            strongest = sorted(self.scores.values(), key=lambda frame: frame.score or 0.0)[-KEPT_FRAMES:]
-            self.scores = {frame.index: frame for frame in strongest}
+            self.scores = {frame.index: frame for frame in self.strongest()}
+
+    def strongest(self) -> list[FrameScore]:
+        return sorted(self.scores.values(), key=lambda frame: frame.score or 0.0)[-KEPT_FRAMES:]
 
 
 class EventDetector:
@@ -104,9 +105,7 @@ class EventDetector:
         return ended
 
     def _advance(self, candidate: _Candidate, probability: float | None, now_s: float) -> list[Event]:
-        """Args:
-        probability: None for a window without a label, which neither confirms nor contradicts.
-        """
+        """A window without a probability neither confirms nor contradicts."""
         spec = self._specs[candidate.label]
         announced = candidate.announced_s is not None
         if probability is not None and probability >= spec.leave:
@@ -130,7 +129,6 @@ class EventDetector:
         return []
 
     def _event(self, candidate: _Candidate, phase: Phase) -> Event:
-        strongest = sorted(candidate.scores.values(), key=lambda frame: frame.score or 0.0)[-KEPT_FRAMES:]
         start_s, end_s = candidate.span_s or (candidate.first_window_s[0], candidate.last_above_s)
         return Event(
             camera=self._camera,
@@ -140,7 +138,7 @@ class EventDetector:
             t_start_s=start_s,
             t_end_s=end_s,
             peak_probability=candidate.peak,
-            important_frames=tuple(sorted(strongest, key=lambda frame: frame.t_s)),
+            important_frames=tuple(sorted(candidate.strongest(), key=lambda frame: frame.t_s)),
         )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stan_edge.model.contract import InputSpec
-from stan_edge.person.tracking import DETECTION_HZ, NOBODY, Region, Tracker
+from stan_edge.person.detection_rate import DETECTION_HZ
+from stan_edge.person.tracking import NOBODY, Region, Tracker
 from stan_edge.pipeline.views import apply_view, cut_mask, cut_square, passes, place_square
 from stan_edge.pipeline.windows import Sample, Window, Windower
-from stan_edge.sources import Frame
+from stan_edge.sources import Frame, Source
 from stan_edge.types import Square
 
 
@@ -45,11 +47,7 @@ class InputStream:
         """The newest window's frames, cut to `_square`."""
 
     def take(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> tuple[Region, list[Window]]:
-        """Take a frame; returns the person's region and the windows that are now due.
-
-        Args:
-            detection_hz: how often the person is looked for.
-        """
+        """Take a frame, the person looked for so often; returns the person's region and the windows now due."""
         region = self._tracker.update(frame, detection_hz) if self._tracker else NOBODY
         return region, self._windower.feed(frame, region)
 
@@ -78,3 +76,28 @@ class InputStream:
         mask = region.mask if spec.region == "mask" else None
         cut = None if mask is None else cut_mask(mask, square, spec.size_px)
         return np.stack([apply_view(picture, box, view, cut) for view in passes(spec.view)])
+
+
+def windows_of(
+    source: Source, inputs: InputStream, on_frame: Callable[[Frame, Region], None] | None = None
+) -> Iterator[tuple[Window, NetworkInput | None]]:
+    """All windows of a recording in order, with what the network sees; None for one that is not valid. The caller
+    closes the source.
+
+    Args:
+        on_frame: is called with every frame and the person's region in it, before the windows that it completes.
+
+    Raises:
+        SourceError: the recording cannot be read.
+    """
+
+    def due() -> Iterator[Window]:
+        while (frame := source.read()) is not None:
+            region, windows = inputs.take(frame)
+            if on_frame is not None:
+                on_frame(frame, region)
+            yield from windows
+        yield from inputs.finish()
+
+    for window in due():
+        yield window, inputs.network_input(window) if window.reason is None else None

@@ -11,7 +11,7 @@ from stan_edge.pipeline.attribution import gate, importance, rescale
 from stan_edge.pipeline.events import EventDetector
 from stan_edge.pipeline.predictor import Explanation, Prediction, softmax
 from stan_edge.pipeline.timeline import Timeline, TimelineFrame
-from stan_edge.pipeline.windows import Window, hop_ticks
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, FrameScore, WindowCounts, WindowResult
 from stan_edge.types import Square
 
@@ -49,7 +49,7 @@ class Interpreter:
         self._method = method
         self._thresholds = contract.methods[method].thresholds
         self._target_class = target_class
-        self._timeline = Timeline(contract.background, hop_ticks(contract.input, hop_s))
+        self._timeline = Timeline(contract.background, contract.input.hop_ticks(hop_s))
         self._events = EventDetector(camera, contract, self._thresholds, hop_s)
         self.counts = WindowCounts()
 
@@ -63,16 +63,15 @@ class Interpreter:
                 explanation gives no frame a score.
             square: what the network saw of the frames; goes with the outcome.
         """
-        explanation = prediction if isinstance(prediction, Explanation) else None
-        result = self._result(window, prediction, explanation, latency_ms)
-        self._count(result, shed=prediction is None and window.reason is None)
+        result = self._result(window, prediction, latency_ms)
+        self._count(result)
         final = self._timeline.add(self._for_timeline(result))
         if window.breaks:
             final += self._timeline.finish()
             events = self._events.finish(final)
         else:
             events = self._events.add(result, final, self._timeline.provisional)
-        return WindowOutcome(result, final, events, explanation, square)
+        return WindowOutcome(result, final, events, prediction if isinstance(prediction, Explanation) else None, square)
 
     def tick(self, now_s: float) -> list[Event]:
         """It is now `now_s`, in seconds since the first frame, and nothing has come for a while: an event does not stay
@@ -84,9 +83,7 @@ class Interpreter:
         final = self._timeline.finish()
         return final, self._events.finish(final)
 
-    def _result(
-        self, window: Window, prediction: Prediction | None, explanation: Explanation | None, latency_ms: float
-    ) -> WindowResult:
+    def _result(self, window: Window, prediction: Prediction | None, latency_ms: float) -> WindowResult:
         invalid = WindowResult(
             camera=self._camera,
             window=window.number,
@@ -105,32 +102,23 @@ class Interpreter:
         if prediction is None:
             return invalid
         probabilities = softmax(prediction.logits, self._contract.temperature)
-        best = int(probabilities.argmax())
-        label = self._contract.classes[best]
-        by_class = {name: float(p) for name, p in zip(self._contract.classes, probabilities, strict=True)}
+        label = self._contract.classes[int(probabilities.argmax())]
+        by_class = dict(zip(self._contract.classes, probabilities.tolist(), strict=True))
         labelled = replace(
-            invalid,
-            valid=True,
-            reason=None,
-            label=label,
-            probability=float(probabilities[best]),
-            probabilities=by_class,
+            invalid, valid=True, reason=None, label=label, probability=by_class[label], probabilities=by_class
         )
-        if explanation is None:
+        if not isinstance(prediction, Explanation):
             return labelled
-        spec = self._contract.methods[explanation.method]
+        spec = self._contract.methods[prediction.method]
         background = 0.0 if self._contract.background is None else by_class[self._contract.background]
-        scores = gate(importance(explanation.frame_scores, spec), background)
+        scores = gate(importance(prediction.frame_scores, spec), background)
         # the background has no threshold: its frames are never important
         important = scores >= spec.thresholds.get(self._target_class or label, np.inf)
-        return replace(
-            labelled,
-            method=explanation.method,
-            frames=tuple(
-                replace(frame, score=float(score), important=bool(flag))
-                for frame, score, flag in zip(invalid.frames, scores, important, strict=True)
-            ),
+        frames = tuple(
+            replace(frame, score=score, important=flag)
+            for frame, score, flag in zip(invalid.frames, scores.tolist(), important.tolist(), strict=True)
         )
+        return replace(labelled, method=prediction.method, frames=frames)
 
     def _for_timeline(self, result: WindowResult) -> WindowResult:
         """The timeline has one threshold a class, that of the stream's method: importance by another method is moved so
@@ -146,12 +134,11 @@ class Interpreter:
         )
         return replace(result, frames=frames)
 
-    def _count(self, result: WindowResult, *, shed: bool) -> None:
-        counts = self.counts
-        if result.valid:
-            unexplained = counts.unexplained + (result.method is None)
-            self.counts = replace(counts, done=counts.done + 1, unexplained=unexplained)
-        elif shed:
-            self.counts = replace(counts, shed=counts.shed + 1)
-        else:
-            self.counts = replace(counts, invalid=counts.invalid + 1)
+    def _count(self, result: WindowResult) -> None:
+        counts, shed = self.counts, result.reason == "shed"
+        self.counts = WindowCounts(
+            done=counts.done + result.valid,
+            shed=counts.shed + shed,
+            invalid=counts.invalid + (not result.valid and not shed),
+            unexplained=counts.unexplained + (result.valid and result.method is None),
+        )

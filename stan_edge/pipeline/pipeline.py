@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from stan_edge.errors import ConfigError
 from stan_edge.model.contract import Contract
-from stan_edge.person.tracking import DETECTION_HZ, Region, Tracker
+from stan_edge.person.tracking import Tracker
 from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
 from stan_edge.pipeline.predictor import Explainer, Prediction, class_index_of
@@ -51,8 +52,8 @@ class Pipeline:
                 print(outcome.result.label, [event.label for event in outcome.events])
         end = pipeline.finish()
 
-    `feed` and `finish` are made of steps, for programs that show a frame before its windows, or leave windows out:
-    `take`, `process` for each window, `tick`, and at the end `due_at_end`, `process` and `conclude`.
+    For programs that show a frame before its windows, or leave windows out: `inputs` gives the windows, `process`
+    brings each to its end, `interpreter` has the rest.
 
     Args:
         camera: what records call the stream.
@@ -78,24 +79,18 @@ class Pipeline:
         target_class: str | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self._camera = camera
-        self._contract = contract
         self._explainer = explainer
-        self._hop_s = hop_s
-        self._tracker = tracker
-        self._live = live
-        self._target_class = target_class
         self._on_close = on_close
+        self._new_inputs = partial(InputStream, contract.input, hop_s, tracker, live=live)
+        self._new_interpreter = partial(Interpreter, camera, contract, explainer.method, hop_s, target_class)
         self.class_index = class_index_of(contract, target_class)
         """Of the class that is explained, as predictors take it."""
         self._begin(Segment())
 
     def _begin(self, segment: Segment) -> None:
         self._segment = segment  # by which the tracker knows that a new stream begins
-        self._inputs = InputStream(self._contract.input, self._hop_s, self._tracker, live=self._live)
-        self._interpreter = Interpreter(
-            self._camera, self._contract, self._explainer.method, self._hop_s, self._target_class
-        )
+        self.inputs = self._new_inputs()
+        self.interpreter = self._new_interpreter()
         self._fed = 0
         self._first_s = self._last_s = 0.0
         self._ended = False
@@ -103,7 +98,7 @@ class Pipeline:
     @property
     def counts(self) -> WindowCounts:
         """What became of the windows so far."""
-        return self._interpreter.counts
+        return self.interpreter.counts
 
     def feed(self, image: Image, t_s: float) -> list[WindowOutcome]:
         """Take the next picture; returns the outcomes of the windows that it completes, mostly none.
@@ -129,7 +124,7 @@ class Pipeline:
         self._fed += 1
         self._last_s = t_s
         self._ended = True  # unless all windows are done: one that is missing would shift what follows
-        outcomes = [self._explained(window) for window in self.take(frame)[1]]
+        outcomes = [self._explained(window) for window in self.inputs.take(frame)[1]]
         self._ended = False
         return outcomes
 
@@ -142,20 +137,12 @@ class Pipeline:
         """
         self._refuse_if_ended()
         self._ended = True
-        outcomes = [self._explained(window) for window in self.due_at_end()]
-        return PipelineEnd(outcomes, *self.conclude())
+        outcomes = [self._explained(window) for window in self.inputs.finish()]
+        return PipelineEnd(outcomes, *self.interpreter.finish())
 
     def reset(self) -> None:
         """Forget everything; the next picture is the first of another stream."""
         self._begin(Segment(self._segment.number + 1))
-
-    def take(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> tuple[Region, list[Window]]:
-        """Take a frame; returns the person's region and the windows that are now due, each of them for `process`.
-
-        Args:
-            detection_hz: how often the person is looked for.
-        """
-        return self._inputs.take(frame, detection_hz)
 
     def process(
         self, window: Window, predict: Predict | None, latency_ms: Callable[[], float] = lambda: 0.0
@@ -168,21 +155,9 @@ class Pipeline:
         """
         prediction = square = None
         if window.reason is None and predict is not None:
-            shown = self._inputs.network_input(window)
+            shown = self.inputs.network_input(window)
             prediction, square = predict(shown.pictures), shown.square
-        return self._interpreter.conclude(window, prediction, latency_ms(), square)
-
-    def tick(self, now_s: float) -> list[Event]:
-        """Tell a camera's stream that nothing has come for a while; see `Interpreter.tick`."""
-        return self._interpreter.tick(now_s)
-
-    def due_at_end(self) -> list[Window]:
-        """Windows still due at the end of the stream, each of them for `process`."""
-        return self._inputs.finish()
-
-    def conclude(self) -> tuple[list[TimelineFrame], list[Event]]:
-        """After the last window: the rest of the timeline, and the end of events still going on."""
-        return self._interpreter.finish()
+        return self.interpreter.conclude(window, prediction, latency_ms(), square)
 
     def close(self) -> None:
         """Let go of what finds the person. Safe to repeat."""

@@ -51,15 +51,20 @@ class Predictor(ABC, Generic[P_co]):
         self.batch_size = graph.most_windows if isinstance(graph, Batching) else 1
         self._run(np.zeros((1, spec.frames, spec.size_px, spec.size_px, 3), np.uint8), (PREDICTED,), 0)
 
-    @abstractmethod
     def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> P_co:
         """Predict one window: one graph run for each pass.
 
         Args:
             pictures: `[T, S, S, 3]`, RGB, framed and with the view applied, or `[P, T, S, S, 3]`, one for each pass.
             class_index: the class whose logit is explained; the predicted one by default.
-            window: its number in the stream.
+            window: its number in the stream; gives `streaming` its noise.
+
+        Raises:
+            ConfigError: there is no such class (the graph would give zeros without a word).
         """
+        passes = pictures[None] if pictures.ndim == 4 else pictures
+        found = [self._run(frames[None], (class_index,), window)[0] for frames in passes]
+        return found[0] if len(found) == 1 else self._mean(found, passes, class_index, window)
 
     def batch(
         self, pictures: Sequence[NDArray[np.uint8]], class_indices: Sequence[int], windows: Sequence[int]
@@ -68,12 +73,9 @@ class Predictor(ABC, Generic[P_co]):
         were alone.
 
         Args:
-            pictures: one array for each window, as a call takes it.
-            class_indices: the class to explain, by window.
-            windows: their numbers, each in its own stream.
+            pictures, class_indices, windows: what a call takes, for each window.
 
-        Raises:
-            ConfigError: one of the classes does not exist.
+        Raises: see a call.
         """
         one_pass = all(window.ndim == 4 or len(window) == 1 for window in pictures)
         if not (one_pass and 1 < len(pictures) <= self.batch_size):
@@ -83,13 +85,11 @@ class Predictor(ABC, Generic[P_co]):
 
     @abstractmethod
     def _run(self, frames: NDArray[np.uint8], class_indices: Sequence[int], window: int) -> Sequence[P_co]:
-        """One graph run of B windows.
+        """One graph run of B windows, `[B, T, S, S, 3]`, a class for each; `window` is the number of a single one."""
 
-        Args:
-            frames: `[B, T, S, S, 3]`.
-            class_indices: B of them.
-            window: the number of the only one; of no matter for several.
-        """
+    @abstractmethod
+    def _mean(self, found: list[Any], passes: NDArray[np.uint8], class_index: int, window: int) -> P_co:
+        """One prediction for the several of a window's passes."""
 
 
 class Explainer(Predictor[Explanation]):
@@ -114,25 +114,11 @@ class Explainer(Predictor[Explanation]):
         self.identity = graph.identity if isinstance(graph, BuiltGraph) else ""
         """Of an engine that was built here; otherwise empty."""
 
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Explanation:
-        """Explain one window: one graph run for each pass.
-
-        Several passes are explained for the class of their mean logits. One that predicts another class by itself
+    def _mean(self, found: list[Explanation], passes: NDArray[np.uint8], class_index: int, window: int) -> Explanation:
+        """Several passes are explained for the class of their mean logits. One that predicts another class by itself
         is run once more, so that two passes take two runs where they agree, mostly three where they do not, and
         four at worst; always two for a method that is the same for every class.
-
-        Args:
-            pictures: see `Predictor`.
-            class_index: the class whose logit is explained; the predicted one by default.
-            window: its number in the stream; gives `streaming` its noise.
-
-        Raises:
-            ConfigError: there is no such class (the graph would give zeros without a word).
         """
-        passes = pictures[None] if pictures.ndim == 4 else pictures
-        found = [self._run(frames[None], (class_index,), window)[0] for frames in passes]
-        if len(found) == 1:
-            return found[0]
         logits = np.mean([one.logits for one in found], axis=0)
         if class_index == PREDICTED and self._class_specific:
             best = int(logits.argmax())
@@ -163,15 +149,13 @@ class Explainer(Predictor[Explanation]):
 
 
 class Classifier(Predictor[Prediction]):
-    """The forward graph of a bundle: labels without explanations, where time is short."""
+    """The forward graph of a bundle: labels without explanations, where time is short. Class and number of a window are
+    of no matter."""
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         super().__init__(backend.load(bundle.forward(bundle.form(engine_name(backend)))), bundle.contract.input)
 
-    def __call__(self, pictures: NDArray[np.uint8], class_index: int = PREDICTED, window: int = 0) -> Prediction:
-        """Label one window: one graph run for each pass. Nothing is explained: class and number are of no matter."""
-        passes = pictures[None] if pictures.ndim == 4 else pictures
-        found = [self._run(frames[None], (class_index,), window)[0] for frames in passes]
+    def _mean(self, found: list[Prediction], passes: NDArray[np.uint8], class_index: int, window: int) -> Prediction:
         return Prediction(np.mean([one.logits for one in found], axis=0))
 
     def _run(self, frames: NDArray[np.uint8], class_indices: Sequence[int], window: int) -> list[Prediction]:

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 
-from stan_edge.errors import ConfigError
 from stan_edge.model.contract import InputSpec
 from stan_edge.person.tracking import Region
 from stan_edge.sources import Frame
@@ -125,7 +124,7 @@ class Windower:
 
     def __init__(self, spec: InputSpec, hop_s: float, *, live: bool) -> None:
         self._spec = spec
-        self.hop_ticks = hop_ticks(spec, hop_s)
+        self._hop_ticks = spec.hop_ticks(hop_s)
         self._live = live
         self._sampler = Sampler(spec.tick_s)
         self._samples: deque[Sample] = deque(maxlen=spec.frames)
@@ -170,7 +169,7 @@ class Windower:
             return []
         newest = self._samples[-1].tick
         behind = max(newest - self._spec.frames + 1, self._first_tick - 1)  # the last window that was due started here
-        start_tick = (behind // self.hop_ticks + 1) * self.hop_ticks
+        start_tick = (behind // self._hop_ticks + 1) * self._hop_ticks
         samples = tuple(sample for sample in self._samples if sample.tick >= start_tick)
         self._samples.clear()
         return [self._window(start_tick, samples, reason, breaks=True)]
@@ -182,7 +181,7 @@ class Windower:
                 self._first_tick = sample.tick
             self._samples.append(sample)
             start_tick = sample.tick - self._spec.frames + 1
-            if start_tick >= self._first_tick and start_tick % self.hop_ticks == 0:
+            if start_tick >= self._first_tick and start_tick % self._hop_ticks == 0:
                 taken = tuple(self._samples)
                 windows.append(self._window(start_tick, taken, self._reason(taken)))
         return windows
@@ -225,18 +224,3 @@ class Windower:
                 since_s = t_s
         stayed_s = samples[-1].frame.t_capture_s - since_s
         return stayed_s >= FREEZE_S or changes < int(self._spec.window_s / (2 * MAX_SHIFT_S))
-
-
-def hop_ticks(spec: InputSpec, hop_s: float) -> int:
-    """The hop in ticks.
-
-    Raises:
-        ConfigError: it is not a positive multiple of the tick, or leaves frames between windows.
-    """
-    try:
-        return spec.hop_ticks(hop_s)
-    except ValueError as error:
-        raise ConfigError(
-            f"{hop_s:g} s must be a multiple of {spec.tick_s:g} s, from {spec.tick_s:g} to {spec.window_s:g} s.",
-            field="model.hop_s",
-        ) from error

@@ -16,7 +16,6 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stan_edge.records import Event
 from stan_edge.reports import drawing
 from stan_edge.reports.curve import Point
 from stan_edge.types import Image
@@ -48,11 +47,10 @@ _DRAWING = threading.Lock()  # cameras end in threads of their own, and matplotl
 Rgb = tuple[float, float, float]
 
 
-def _share(color: tuple[int, int, int]) -> Rgb:
-    return color[0] / 255, color[1] / 255, color[2] / 255
-
-
-RED, GREEN, CYAN, ORANGE, GRAY = map(_share, (drawing.RED, drawing.GREEN, drawing.CYAN, drawing.ORANGE, drawing.GRAY))
+RED, GREEN, CYAN, ORANGE, GRAY = (
+    (red / 255, green / 255, blue / 255)
+    for red, green, blue in (drawing.RED, drawing.GREEN, drawing.CYAN, drawing.ORANGE, drawing.GRAY)
+)
 
 
 @dataclass(frozen=True)
@@ -102,16 +100,10 @@ def new_figure(
     axes, bottom_px = [], height_px - head_px
     for row in rows:
         bottom_px -= TITLE_PX + row.height_px
-        width_px = WIDTH_PX - left_px - right_px
-        box = left_px / WIDTH_PX, bottom_px / height_px, width_px / WIDTH_PX, row.height_px / height_px
-        axes.append(figure.add_axes(box))
+        box_px = np.array([left_px, bottom_px, WIDTH_PX - left_px - right_px, row.height_px])
+        axes.append(figure.add_axes(tuple(box_px / (WIDTH_PX, height_px, WIDTH_PX, height_px))))
         bottom_px -= row.below_px
     return figure, axes
-
-
-def event_span(event: Event) -> Span:
-    """An event as a bar, with the highest probability of its class beside it."""
-    return Span(event.label, event.t_start_s, event.t_end_s, 1.0, f"{event.peak_probability:.2f}")
 
 
 def spans_row(spans: Iterable[Span], below_px: int = TICKS_PX) -> Row:
@@ -132,8 +124,9 @@ def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection
     labels = _span_labels(spans)
     left_out = len({span.label for span in spans}) - len(labels)
     axes.set_title(f"{title}; {left_out} rarer labels are left out" if left_out else title)
-    axes.set_yticks(range(len(labels)), [_axis_text(label) for label in labels])
-    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    names = [_axis_text(label) for label in labels] or ["none"]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     start_s, end_s = axes.get_xlim()
     least_s = LEAST_BAR * (end_s - start_s)
@@ -152,8 +145,6 @@ def draw_spans(axes: Axes, title: str, spans: Sequence[Span], alarms: Collection
                 fits = text_end_s <= end_s
                 x_s, side = (bar.end_s, "left") if fits else (min(bar.end_s, end_s), "right")
                 axes.text(x_s, row, f" {bar.text} ", va="center", ha=side)
-    if not labels:
-        axes.set_yticks([0], ["none"])
 
 
 def draw_importance(
@@ -171,26 +162,23 @@ def draw_importance(
     axes.set_yticks([0, 0.5, 1])
     if not shown:
         return
-    starts_s = np.array([point.t_s for point in shown])
+    starts_s = [point.t_s for point in shown]
     step_s = max(tick_s, float(np.median(np.diff(starts_s)))) if len(shown) > 1 else tick_s
-    ends_s = starts_s + step_s
-    joined = np.diff(starts_s) < 1.5 * step_s  # no gap but an uneven rate
-    ends_s[:-1][joined] = starts_s[1:][joined]
-    edges_s = np.column_stack([starts_s, ends_s]).ravel()  # of bar, gap, bar, gap ... bar
-    values = np.array([point.importance or 0.0 for point in shown])
-    important = np.array([point.important for point in shown])
+    bars = []
+    for point, next_s in zip(shown, [*starts_s[1:], np.inf], strict=True):
+        bars.append(point)
+        if next_s - point.t_s >= 1.5 * step_s:  # a gap, and not only an uneven rate
+            bars.append(Point(point.t_s + step_s, None, None, False))
+    *bars, end = bars
+    edges_s = [*(bar.t_s for bar in bars), end.t_s]
+    values = np.array([bar.importance or 0.0 for bar in bars])
+    important = np.array([bar.important for bar in bars])
     for name, color, chosen in (("not important", CYAN, ~important), ("important", RED, important)):
-        heights = np.zeros(2 * len(shown) - 1)
-        heights[::2] = values * chosen
-        axes.stairs(heights, edges_s, fill=True, color=color, label=name)
-    labels = Counter(point.label for point in shown if point.label is not None)
+        axes.stairs(values * chosen, edges_s, fill=True, color=color, label=name)
+    labels = Counter(bar.label for bar in bars if bar.label is not None)
     for number, (label, _) in enumerate(labels.most_common()):
-        here = np.array([point.label == label for point in shown])
-        level = np.full(2 * len(shown) - 1, np.nan)
-        level[::2][here] = thresholds[label]
-        level[1::2][here[1:] & here[:-1] & joined] = thresholds[label]
         axes.stairs(
-            level,
+            [thresholds[label] if bar.label == label else np.nan for bar in bars],
             edges_s,
             baseline=None,
             color="black",

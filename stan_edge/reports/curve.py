@@ -29,24 +29,23 @@ class Curve:
     def __init__(self) -> None:
         self._points: list[Point] = []
         self._frames_a_point = 1
-        self._open: list[Point] = []
+        self._frames = 0
 
     def add(self, frame: TimelineFrame, *, important: bool) -> None:
-        self._open.append(Point(frame.t_s, frame.importance, frame.label, important))
-        if len(self._open) == self._frames_a_point:
-            self._points.append(_strongest(self._open))
-            self._open = []
-        if len(self._points) == MOST:
-            self._points = [_strongest(self._points[k : k + 2]) for k in range(0, MOST, 2)]
-            self._frames_a_point *= 2
+        point = Point(frame.t_s, frame.importance, frame.label, important)
+        if self._frames % self._frames_a_point:
+            self._points[-1] = _stronger(self._points[-1], point)
+        else:
+            if len(self._points) == MOST:
+                self._points = [_stronger(*self._points[k : k + 2]) for k in range(0, MOST, 2)]
+                self._frames_a_point *= 2
+            self._points.append(point)
+        self._frames += 1
 
     def __iter__(self) -> Iterator[Point]:
-        yield from self._points
-        if self._open:
-            yield _strongest(self._open)
+        return iter(self._points)
 
 
-def _strongest(points: list[Point]) -> Point:
-    best = max(points, key=lambda point: -1.0 if point.importance is None else point.importance)
-    important = any(point.important for point in points)
-    return Point(points[0].t_s, best.importance, best.label, important)
+def _stronger(point: Point, later: Point) -> Point:
+    best = max(point, later, key=lambda one: -1.0 if one.importance is None else one.importance)
+    return Point(point.t_s, best.importance, best.label, point.important or later.important)

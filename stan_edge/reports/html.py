@@ -20,9 +20,7 @@ _PAGE = Template("""<!doctype html>
 <title>$source</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1280px; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; height: auto; }
 .frames { display: flex; flex-wrap: wrap; gap: .8rem; }
 figure { margin: 0; }
@@ -52,17 +50,29 @@ def html_report(report: RecordingReport, contract: Contract, source: str, digest
         target_class: the class that was explained; None: what each window shows.
     """
     methods = list(report.curves)
-    what = "the class that each window shows" if target_class is None else f"“{_words(target_class)}”"
+    what = "the class that each window shows" if target_class is None else f"“{target_class.replace('_', ' ')}”"
+    invalid = f", {report.invalid} of them not valid" if report.invalid else ""
+    events = "\n".join(
+        f"<tr><td>{_words(event.label)}</td><td>{event.t_start_s:.1f} s</td><td>{event.t_end_s:.1f} s</td>"
+        f"<td>{event.peak_probability:.2f}</td></tr>"
+        for event in report.events
+    )
+    frames = "\n".join(
+        f'<figure><img alt="" src="{_data_url(png(key.picture))}">'
+        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {_words(key.frame.label or '')}, "
+        f"importance {key.frame.importance:.2f}</figcaption></figure>"
+        for key in report.key_frames
+    )
+    head = "<tr><th>what</th><th>from</th><th>to</th><th>at most</th></tr>"
     return _PAGE.substitute(
         source=escape(source),
         summary=escape(
-            f"{report.duration_s:.1f} s, {report.frames} frames, {report.windows} windows"
-            + (f", {report.invalid} of them not valid" if report.invalid else "")
-            + f". Explained: {what}, by {', '.join(methods)}; events and frames below are those of {methods[0]}."
+            f"{report.duration_s:.1f} s, {report.frames} frames, {report.windows} windows{invalid}. "
+            f"Explained: {what}, by {', '.join(methods)}; events and frames below are those of {methods[0]}."
         ),
         charts=_data_url(render(lambda: draw_recording(report, contract, key_frames=False))),
-        events=_events(report),
-        frames=_frames(report),
+        events=f"<table>{head}\n{events}</table>" if events else "<p>None.</p>",
+        frames=f'<div class="frames">\n{frames}\n</div>' if frames else "<p>No frame reaches its threshold.</p>",
         note=escape(
             f"Model {contract.name}, {digest}. Importance is a model's, not a clinician's: it says which frames the "
             "score depends on. Not a medical device."
@@ -70,32 +80,9 @@ def html_report(report: RecordingReport, contract: Contract, source: str, digest
     )
 
 
-def _events(report: RecordingReport) -> str:
-    if not report.events:
-        return "<p>None.</p>"
-    rows = "\n".join(
-        f"<tr><td>{escape(_words(event.label))}</td><td class=number>{event.t_start_s:.1f} s</td>"
-        f"<td class=number>{event.t_end_s:.1f} s</td><td class=number>{event.peak_probability:.2f}</td></tr>"
-        for event in report.events
-    )
-    return f"<table><tr><th>what</th><th>from</th><th>to</th><th>at most</th></tr>\n{rows}</table>"
-
-
-def _frames(report: RecordingReport) -> str:
-    if not report.key_frames:
-        return "<p>No frame reaches its threshold.</p>"
-    figures = "\n".join(
-        f'<figure><img alt="" src="{_data_url(png(key.picture))}">'
-        f"<figcaption>{key.frame.t_s:.1f} s, frame {key.frame.index}: {escape(_words(key.frame.label or ''))}, "
-        f"importance {key.frame.importance:.2f}</figcaption></figure>"
-        for key in report.key_frames
-    )
-    return f'<div class="frames">\n{figures}\n</div>'
-
-
 def _data_url(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def _words(label: str) -> str:
-    return label.replace("_", " ")
+    return escape(label.replace("_", " "))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any, TextIO
 
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
@@ -18,11 +18,11 @@ class JsonReport:
     """
 
     def __init__(
-        self, path: Path, bundle: Bundle, source: str, target_class: str | None, methods: tuple[Method, ...]
+        self, file: TextIO, bundle: Bundle, source: str, target_class: str | None, methods: tuple[Method, ...]
     ) -> None:
-        self._methods = methods
-        self._open: dict[int, dict[Method, tuple[TimelineFrame, bool]]] = {}
-        self._file = path.open("w", encoding="utf-8")
+        self._file, self._methods = file, methods
+        self._open: dict[int, dict[Method, dict[str, Any]]] = {}
+        self._separator, self._written = "\n", -1
         about = {
             "source": source,
             "model": bundle.contract.name,
@@ -32,46 +32,28 @@ class JsonReport:
         }
         head = json.dumps(about, ensure_ascii=False, indent=1)
         self._file.write(f'{head[:-2]},\n "frames": [')
-        self._separator = "\n"
-        self._written = -1
 
     def frame(self, method: Method, frame: TimelineFrame, important: bool) -> None:
         """Take a method's final word on a frame; frames come in order."""
         if frame.index <= self._written:
             return  # a slow camera's frame serves two ticks
+        importance = None if frame.importance is None else round(frame.importance, 4)
         spoken = self._open.setdefault(frame.index, {})
-        spoken.setdefault(method, (frame, important))
+        spoken.setdefault(method, {"importance": importance, "important": important})
         if len(spoken) == len(self._methods):
             del self._open[frame.index]
             self._written = frame.index
-            row = {
-                "t_s": round(frame.t_s, 4),
-                "index": frame.index,
-                "label": frame.label,
-                "methods": {
-                    name: {
-                        "importance": None if one.importance is None else round(one.importance, 4),
-                        "important": flag,
-                    }
-                    for name, (one, flag) in ((name, spoken[name]) for name in self._methods)
-                },
-            }
+            by_method = {name: spoken[name] for name in self._methods}
+            row = {"t_s": round(frame.t_s, 4), "index": frame.index, "label": frame.label, "methods": by_method}
             self._file.write(f"{self._separator}  {json.dumps(row, ensure_ascii=False)}")
             self._separator = ",\n"
 
     def finish(self, report: RecordingReport) -> None:
-        """Write what is known at the end only, and close."""
-        events = [event.to_json() for event in report.events]
+        """Write what is known at the end only."""
         tail = {
             "duration_s": round(report.duration_s, 4),
             "windows": report.windows,
             "invalid": report.invalid,
-            "events": events,
+            "events": [event.to_json() for event in report.events],
         }
-        text = json.dumps(tail, ensure_ascii=False, indent=1)
-        self._file.write(f"\n ],{text[1:]}\n")
-        self._file.close()
-
-    def close(self) -> None:
-        """Close without an end."""
-        self._file.close()
+        self._file.write(f"\n ],{json.dumps(tail, ensure_ascii=False, indent=1)[1:]}\n")

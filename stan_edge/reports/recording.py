@@ -4,62 +4,47 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.anonymize import Privacy, anonymize
 from stan_edge.person.tracking import Region, Tracker
 from stan_edge.pipeline.heat import SurestHeat
-from stan_edge.pipeline.inputs import InputStream
+from stan_edge.pipeline.inputs import InputStream, windows_of
 from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
-from stan_edge.pipeline.offline import windows_of
 from stan_edge.pipeline.predictor import Explainer, class_index_of
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
-from stan_edge.records import Event, WindowResult
+from stan_edge.records import Event
 from stan_edge.reports.curve import Curve
-from stan_edge.reports.drawing import scale_to
-from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.drawing import add_heat, scale_to
+from stan_edge.reports.key_frames import KeyFrame, KeyFrames
 from stan_edge.sources import Frame, Source
-from stan_edge.types import Image, Square
+from stan_edge.types import Image
 
-KEY_FRAMES = 12
-KEY_FRAME_GAP_S = 0.5
-KEPT = 4 * KEY_FRAMES
-"""Of the candidates for key frames, so that close neighbours can give way at the end."""
+KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S = 12, 48, 0.5
 PICTURE_PX = 320
 MOST_EVENTS = 1000
 """The last ones are kept; a recording that raises more is no use to read."""
 OnFinal = Callable[[Method, TimelineFrame, bool], None]
 
 
-@dataclass(frozen=True, eq=False)
-class KeyFrame:
-    """One of the most important frames, with the heat of where the network looked."""
-
-    frame: TimelineFrame
-    picture: Image
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class RecordingReport:
     """What a model says of a recording."""
 
-    duration_s: float
-    frames: int
     curves: Mapping[Method, Curve]
     """Importance by method, final values."""
-    labels: Curve
+    labels: Curve = field(default_factory=Curve)
     """The windows' labels over time: at the middle of each, its label and probability."""
-    events: tuple[Event, ...]
+    events: Sequence[Event] = ()
     """Ended ones; by the first method."""
-    windows: int
-    invalid: int
-    key_frames: tuple[KeyFrame, ...]
-    """By the first method, in order of time."""
+    key_frames: Sequence[KeyFrame] = ()
+    """By the first method, in order of time, with the heat of where the network looked."""
+    duration_s: float = 0.0
+    frames: int = 0
+    windows: int = 0
+    invalid: int = 0
 
 
 def explain_recording(
@@ -81,7 +66,7 @@ def explain_recording(
         explainers: one for each method, at least one.
         tracker: finds the person; None takes the whole frame.
         target_class: the class that every window explains; None: its own label.
-        privacy: what the pictures of the film show of the person; the model sees everything.
+        privacy: what key frames show of the person; the model sees everything.
         on_frame: is called with every frame of the source.
         on_final: is called with every frame of the timeline and whether it is important, once for each method.
 
@@ -93,11 +78,11 @@ def explain_recording(
         explainer.method: Interpreter(source.name, contract, explainer.method, hop_s, target_class)
         for explainer in explainers
     }
-    report = _Builder(contract, explainers[0].method, interpreters, privacy, on_final)
+    builder = _Builder(contract, interpreters, privacy, on_final)
     class_index = class_index_of(contract, target_class)
 
     def count(frame: Frame, _region: Region) -> None:
-        report.frames += 1
+        builder.report.frames += 1
         if on_frame is not None:
             on_frame(frame)
 
@@ -107,50 +92,44 @@ def explain_recording(
             explanation = explainer(shown.pictures, class_index, window.number) if shown else None
             square = shown.square if shown else None
             outcomes[explainer.method] = interpreters[explainer.method].conclude(window, explanation, square=square)
-        report.window(window, outcomes)
-    return report.finish()
-
-
-@dataclass(frozen=True, eq=False)
-class _Waiting:
-    """A frame whose importance is not final yet."""
-
-    picture: Image
-    scale: float
-    """Of the picture, over the source frame."""
+        builder.window(window, outcomes)
+    return builder.finish()
 
 
 class _Builder:
+    """Fills the report; events and key frames are those of the first interpreter."""
+
     def __init__(
         self,
         contract: Contract,
-        method: Method,
         interpreters: Mapping[Method, Interpreter],
         privacy: Privacy,
         on_final: OnFinal | None,
     ) -> None:
-        self._contract, self._method, self._on_final = contract, method, on_final
-        self._interpreters = interpreters
-        self._privacy = privacy
-        self._curves = {name: Curve() for name in interpreters}
-        self._labels = Curve()
+        self.report = RecordingReport({method: Curve() for method in interpreters})
+        self._contract, self._interpreters, self._privacy, self._on_final = contract, interpreters, privacy, on_final
+        self._method = next(iter(interpreters))
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._waiting: dict[int, _Waiting] = {}  # by frame index
+        self._key_frames = KeyFrames(KEY_FRAMES, KEY_FRAMES_KEPT, KEY_FRAME_GAP_S)
         self._heat = SurestHeat(contract)
-        self._best: list[KeyFrame] = []
-        self.frames = self._windows = self._invalid = 0
-        self._end_s = 0.0
+        # by frame index, until its importance is final: a picture, and its pixels per pixel of the source frame
+        self._waiting: dict[int, tuple[Image, float]] = {}
 
     def window(self, window: Window, outcomes: Mapping[Method, WindowOutcome]) -> None:
         first = outcomes[self._method]
         result = first.result
-        self._windows += 1
-        self._invalid += not result.valid
-        self._end_s = window.t_end_s
+        self.report.windows += 1
+        self.report.invalid += not result.valid
+        self.report.duration_s = window.t_end_s
         middle = TimelineFrame((window.t_start_s + window.t_end_s) / 2, window.number, result.label, result.probability)
-        self._labels.add(middle, important=result.label in self._contract.alarms)
+        self.report.labels.add(middle, important=result.label in self._contract.alarms)
         if first.explanation is not None and first.square is not None:
-            self._keep_pictures(window, result, first.explanation.map, first.square)
+            self._heat.add(result, first.explanation.map, first.square)
+            for sample in window.samples:
+                index, image = sample.frame.index, sample.frame.image
+                if index not in self._waiting and self._heat.get(index) is not None:
+                    picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
+                    self._waiting[index] = picture, PICTURE_PX / image.shape[1]
         self._events.extend(event for event in first.events if event.phase == "end")
         for method, outcome in outcomes.items():
             self._take(method, outcome.final)
@@ -161,55 +140,18 @@ class _Builder:
             self._take(method, final)
             if method == self._method:
                 self._events.extend(events)
-        return RecordingReport(
-            duration_s=self._end_s,
-            frames=self.frames,
-            curves=self._curves,
-            labels=self._labels,
-            events=tuple(self._events),
-            windows=self._windows,
-            invalid=self._invalid,
-            key_frames=_apart(self._best),
-        )
+        self.report.events, self.report.key_frames = tuple(self._events), self._key_frames.chosen()
+        return self.report
 
     def _take(self, method: Method, final: Sequence[TimelineFrame]) -> None:
         thresholds = self._contract.methods[method].thresholds
         for frame in final:
             important = frame.is_important(thresholds)
-            self._curves[method].add(frame, important=important)
+            self.report.curves[method].add(frame, important=important)
             if self._on_final is not None:
                 self._on_final(method, frame, important)
             if method == self._method:
                 kept, heat = self._waiting.pop(frame.index, None), self._heat.pop(frame.index)
                 if important and kept is not None and heat is not None:
                     strength = min(1.0, 2 * (frame.importance or 0.0))
-                    self._best.append(
-                        KeyFrame(frame, add_heat(kept.picture, kept.scale, heat.cells, heat.square, strength))
-                    )
-        if len(self._best) > KEPT:
-            self._best = sorted(self._best, key=_strength)[-KEPT:]
-
-    def _keep_pictures(
-        self, window: Window, result: WindowResult, raw_map: NDArray[np.float32], square: Square
-    ) -> None:
-        """Each frame with heat waits for its final importance."""
-        self._heat.add(result, raw_map, square)
-        for sample in window.samples:
-            index, image = sample.frame.index, sample.frame.image
-            if index not in self._waiting and self._heat.get(index) is not None:
-                picture = scale_to(anonymize(image, sample.region, self._privacy), PICTURE_PX)
-                self._waiting[index] = _Waiting(picture, PICTURE_PX / image.shape[1])
-
-
-def _strength(key: KeyFrame) -> float:
-    return key.frame.importance or 0.0
-
-
-def _apart(candidates: Sequence[KeyFrame]) -> tuple[KeyFrame, ...]:
-    """The strongest that lie `KEY_FRAME_GAP_S` apart, in order of time."""
-    chosen: list[KeyFrame] = []
-    for key in sorted(candidates, key=_strength, reverse=True):
-        near = any(abs(key.frame.t_s - other.frame.t_s) < KEY_FRAME_GAP_S for other in chosen)
-        if len(chosen) < KEY_FRAMES and not near:
-            chosen.append(key)
-    return tuple(sorted(chosen, key=lambda key: key.frame.t_s))
+                    self._key_frames.add(frame, add_heat(*kept, heat.cells, heat.square, strength))

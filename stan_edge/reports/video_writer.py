@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import cv2
+import numpy as np
 
 from stan_edge.files import part_of, replacing
 from stan_edge.types import Image
-
-CODEC = "mp4v"
 
 
 class VideoWriter:
@@ -28,19 +25,15 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._path = path
-        self._fps = fps
+        self._path, self._fps = path, fps
         self._video: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self.written = 0
-        """Pictures so far."""
+        self._written = 0
 
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -49,64 +42,44 @@ class VideoWriter:
     def write(self, image: Image, slots: int = 1) -> None:
         """Show a picture (RGB) for so many of the video's slots of `1 / fps` seconds."""
         if self._video is None:
-            self._video = self._open(image)
+            self._size = (image.shape[1], image.shape[0])
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._video = cv2.VideoWriter(str(part_of(self._path)), codec, self._fps, self._size)
+            if not self._video.isOpened():
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._path))
         picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        if (picture.shape[1], picture.shape[0]) != self._size:  # it would be left out without a word
-            picture = cv2.resize(picture, self._size)
+        picture = cv2.resize(picture, self._size)  # one of another size would be left out without a word
         for _ in range(slots):
             self._video.write(picture)
-        self.written += slots
+        self._written += slots
 
     def close(self) -> None:
         """Put the file in place."""
         if self._video is None:
             return
-        self._release()
+        self._video.release()
         with replacing(self._path) as part:
-            found = frame_count(part)  # the encoder never says that the disk was full
-            if found != self.written:
-                raise OSError(errno.EIO, f"{found} of {self.written} pictures can be read back", str(self._path))
+            found = round(cv2.VideoCapture(str(part)).get(cv2.CAP_PROP_FRAME_COUNT))
+            if found != self._written:  # the encoder never says that the disk was full
+                raise OSError(errno.EIO, f"{found} of {self._written} pictures can be read back", str(self._path))
+        self._video = None
 
     def discard(self) -> None:
         """Break off; nothing is left."""
-        self._release()
-        part_of(self._path).unlink(missing_ok=True)
-
-    def _open(self, image: Image) -> cv2.VideoWriter:
-        self._size = (image.shape[1], image.shape[0])
-        part = part_of(self._path)
-        video = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*CODEC), self._fps, self._size)
-        if not video.isOpened():
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(self._path))
-        return video
-
-    def _release(self) -> None:
         if self._video is not None:
             self._video.release()
-        self._video = None
+        part_of(self._path).unlink(missing_ok=True)
 
 
-def frame_count(path: Path) -> int:
-    """Pictures in a video, 0 where it is none."""
-    video = cv2.VideoCapture(str(path))
-    try:
-        return round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-    finally:
-        video.release()
-
-
-def slots_of(times_s: Sequence[float], fps: float) -> Iterator[int]:
+def slots_of(times_s: Sequence[float], fps: float) -> list[int]:
     """For how many slots of a video each picture shows, so that the video keeps their times: a gap shows the picture
     before it, and of several in one slot all but the newest get 0.
 
     Args:
         times_s: when they were taken, in order.
     """
-    due = 0
-    for _, later_s in pairwise(times_s):
-        # a slot shows the newest picture that was taken until its middle
-        until = max(round((later_s - times_s[0]) * fps), due)
-        yield until - due
-        due = until
-    if times_s:
-        yield 1
+    if not times_s:
+        return []
+    # a slot shows the newest picture that was taken until its middle
+    slots = np.round((np.array(times_s) - times_s[0]) * fps).astype(int)
+    return [*np.diff(slots).tolist(), 1]

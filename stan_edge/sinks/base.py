@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from stan_edge.errors import StanEdgeError
@@ -11,7 +12,7 @@ from stan_edge.person.tracking import Region
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
-from stan_edge.records import Record, WindowResult
+from stan_edge.records import End, Record, WindowResult
 from stan_edge.sources import Frame
 from stan_edge.types import Square
 
@@ -56,21 +57,8 @@ class Guarded(Sink):
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._failed = False
-
-    def turn(self, dropped: Mapping[str, int]) -> None:
-        self._call(self._sink.turn, dropped)
-
-    def record(self, record: Record) -> None:
-        self._call(self._sink.record, record)
-
-    def frame(self, frame: Frame, region: Region) -> None:
-        self._call(self._sink.frame, frame, region)
-
-    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        self._call(self._sink.window, window, result, square, explanation)
-
-    def timeline(self, frames: list[TimelineFrame]) -> None:
-        self._call(self._sink.timeline, frames)
+        for step in ("turn", "record", "frame", "window", "timeline"):
+            setattr(self, step, partial(self._call, getattr(sink, step)))
 
     def close(self) -> None:
         self._call(self._sink.close)
@@ -92,3 +80,11 @@ class Guarded(Sink):
             self._failed = True
             name, why = type(self._sink).__name__, f"{type(error).__name__}: {error}"
             _logger.error("%s has failed (%s) and is left out; the run goes on.", name, why, exc_info=True)
+
+
+class Failures(Sink):
+    """Logs why a camera has failed for good, at once: others may run for weeks."""
+
+    def record(self, record: Record) -> None:
+        if isinstance(record, End) and record.failed:
+            _logger.error("%s", record.reason)

@@ -60,44 +60,44 @@ class Screen:
 
 
 class ConsoleView(Sink):
-    """One camera. Piped, a line per event and a summary.
+    """One camera. Piped, a line per event and a summary."""
 
-    Args:
-        screen: where the cameras of a run are shown; a console is one camera's own.
-    """
-
-    def __init__(self, screen: Screen | Console, contract: Contract, method: Method) -> None:
-        self._screen = screen if isinstance(screen, Screen) else Screen(screen)
+    def __init__(self, screen: Screen, contract: Contract, method: Method) -> None:
+        self._screen = screen
         self._contract = contract
         self._thresholds = contract.methods[method].thresholds
-        self._camera = ""
         self._start: Start | None = None
         self._window: WindowResult | None = None
         self._status: Status | None = None
         self._load: Load | None = None
         self._importance: deque[tuple[float, bool]] = deque(maxlen=SHOWN_FRAMES)
-        self._events: deque[Event] = deque(maxlen=SHOWN_EVENTS)
+        self._events: dict[int, Event] = {}  # going on
 
     def record(self, record: Record) -> None:
         match record:
             case Start():
-                self._start, self._camera = record, record.camera
+                self._start = record
                 self._screen.show(self)
                 if not self._screen.console.is_terminal:
-                    self._screen.console.print(self._headline(record), highlight=False)
+                    self._screen.console.print(_headline(record), highlight=False)
             case Status():
                 self._status = record
-                self._screen.say(self._camera, _status_line(record))
+                self._screen.say(record.camera, _status_line(record))
             case Load():
                 self._load = record
-                self._screen.say(self._camera, _load_line(record))
+                self._screen.say(record.camera, _load_line(record))
             case WindowResult():
                 self._window = record
+            case Event(phase="end"):
+                self._events.pop(record.event, None)
+                self._screen.say(record.camera, _event_line(record))
             case Event():
-                self._note(record)
+                self._events[record.event] = record
+                if record.phase == "start" and not self._screen.console.is_terminal:
+                    self._screen.say(record.camera, _event_line(record))
             case End():
                 self._screen.leave(self)
-                self._screen.say(self._camera, self._summary(record))
+                self._screen.say(record.camera, _summary(record))
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
         for frame in frames:
@@ -106,14 +106,13 @@ class ConsoleView(Sink):
     def close(self) -> None:
         self._screen.leave(self)
 
-    def discard(self) -> None:
-        self._screen.leave(self)
+    discard = close
 
     def draw(self) -> list[Text | Table]:
         """What is shown of this camera now."""
         parts: list[Text | Table] = []
         if self._start:
-            parts.append(self._headline(self._start))
+            parts.append(_headline(self._start))
         if self._load and self._load.level != "full":
             parts.append(_load_line(self._load))
         if self._status and self._status.state != "online":
@@ -124,26 +123,7 @@ class ConsoleView(Sink):
         for value, important in list(self._importance):  # drawn in another thread
             bar.append(BLOCKS[min(int(value * 8 + 0.5), 8)], "bold red" if important else "cyan")
         parts.append(bar)
-        parts += [_event_line(event) for event in list(self._events) if event.phase != "end"]
-        return parts
-
-    def _note(self, event: Event) -> None:
-        known = [i for i, other in enumerate(self._events) if other.event == event.event]
-        if known:
-            self._events[known[0]] = event
-        else:
-            self._events.append(event)
-        if event.phase == "end" or (event.phase == "start" and not self._screen.console.is_terminal):
-            self._screen.say(self._camera, _event_line(event))
-
-    def _headline(self, start: Start) -> Text:
-        text = Text.assemble((start.camera, "bold"), f"  {start.model} on {start.backend} {start.precision}, ")
-        text.append(f"{start.method}, {start.view} view")
-        if start.fallback:
-            text.append("  FALLBACK: not the backend that was asked for", "bold yellow")
-        if not start.calibrated:
-            text.append("  not calibrated: importance is relative within each window", "yellow")
-        return text
+        return [*parts, *map(_event_line, list(self._events.values())[-SHOWN_EVENTS:])]
 
     def _state(self, window: WindowResult) -> Text:
         head = f"{window.t_end_s:7.1f} s  person {window.person:8s} {window.latency_ms:5.0f} ms  "
@@ -159,15 +139,26 @@ class ConsoleView(Sink):
             table.add_row(name, f"{probability:.2f}", Bar(1.0, 0.0, probability, width=40, color=color))
         return table
 
-    def _summary(self, end: End) -> Text:
-        counts = end.windows
-        text = Text(f"{end.frames} frames, {counts.done - counts.unexplained} of {counts.due} windows explained")
-        for what, number in (("only labelled", counts.unexplained), ("invalid", counts.invalid), ("shed", counts.shed)):
-            if number:
-                text.append(f", {number} {what}", "yellow")
-        for cause, number in end.dropped.items():
-            text.append(f", {number} frames dropped ({cause})", "yellow")
-        return text.append(f"; {end.reason.replace('_', ' ')}")
+
+def _headline(start: Start) -> Text:
+    text = Text.assemble((start.camera, "bold"), f"  {start.model} on {start.backend} {start.precision}, ")
+    text.append(f"{start.method}, {start.view} view")
+    if start.fallback:
+        text.append("  FALLBACK: not the backend that was asked for", "bold yellow")
+    if not start.calibrated:
+        text.append("  not calibrated: importance is relative within each window", "yellow")
+    return text
+
+
+def _summary(end: End) -> Text:
+    counts = end.windows
+    text = Text(f"{end.frames} frames, {counts.done - counts.unexplained} of {counts.due} windows explained")
+    for what, number in (("only labelled", counts.unexplained), ("invalid", counts.invalid), ("shed", counts.shed)):
+        if number:
+            text.append(f", {number} {what}", "yellow")
+    for cause, number in end.dropped.items():
+        text.append(f", {number} frames dropped ({cause})", "yellow")
+    return text.append(f"; {end.reason.replace('_', ' ')}")
 
 
 def _status_line(status: Status) -> Text:

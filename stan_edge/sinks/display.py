@@ -11,20 +11,14 @@ import cv2
 from stan_edge.errors import ConfigError
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
-from stan_edge.pipeline.predictor import Explanation
-from stan_edge.pipeline.timeline import TimelineFrame
-from stan_edge.pipeline.windows import Window
-from stan_edge.records import Record, WindowResult
 from stan_edge.reports.drawing import scale_to
-from stan_edge.sinks.base import Sink
 from stan_edge.sinks.overlay import WIDTH_PX, Annotator
 from stan_edge.sources import Frame
-from stan_edge.types import Square
 
 TITLE = "stan-edge (q quits)"
 
 
-class Display(Sink):
+class Display(Annotator):
     """Shows every frame with the newest verdict; `q` or Escape stops the run.
 
     Raises:
@@ -34,24 +28,15 @@ class Display(Sink):
     def __init__(self, contract: Contract, method: Method, stop: threading.Event) -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise ConfigError("There is no screen here; leave it out or use --save-video.", field="pictures.display")
-        self._annotator = Annotator(contract, method)
+        super().__init__(contract, method)
         self._stop = stop
 
     def frame(self, frame: Frame, region: Region) -> None:
-        small = scale_to(frame.image, WIDTH_PX)
-        picture = self._annotator.draw(small, small.shape[1] / frame.image.shape[1], frame.t_capture_s, region)
+        small, scale = scale_to(frame.image, WIDTH_PX), WIDTH_PX / frame.image.shape[1]
+        picture = self.draw(small, scale, frame.t_capture_s, region)
         cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
             self._stop.set()
-
-    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        self._annotator.window(window, result, square, explanation)
-
-    def record(self, record: Record) -> None:
-        self._annotator.record(record)
-
-    def timeline(self, frames: list[TimelineFrame]) -> None:
-        self._annotator.timeline(frames)
 
     def close(self) -> None:
         cv2.destroyAllWindows()

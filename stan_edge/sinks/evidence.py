@@ -8,22 +8,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from stan_edge.evidence.case import Case, CaseCollector, Heatmap
+from stan_edge.evidence.case import Case, CaseCollector, ExplainedWindow
 from stan_edge.evidence.folder import EvidenceFolder
 from stan_edge.evidence.pack import write_pack
 from stan_edge.evidence.ring import CompressedFrame
 from stan_edge.model.bundle import CONTRACT, Bundle
-from stan_edge.model.contract import Method
 from stan_edge.person.anonymize import Privacy
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.windows import Window
-from stan_edge.records import Event, Record, Start, WindowResult, time_of_day
+from stan_edge.records import Event, Record, Start, WindowResult, time_of_day, to_line
 from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 from stan_edge.types import Square
-from stan_edge.worker import QueueWorker
+from stan_edge.worker import Worker
 
 WAITING_CASES = 4
 """Events whose pictures wait for the disk; a recording waits when there are more, a camera loses them."""
@@ -48,58 +47,45 @@ class Evidence(Sink):
         ConfigError: the folder cannot be used.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        bundle: Bundle,
-        method: Method,
-        privacy: Privacy,
-        *,
-        around_s: float = 5.0,
-        keep: Retention | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, bundle: Bundle, privacy: Privacy, around_s: float, keep: Retention) -> None:
         self.written = self.lost = self._already_there = 0
-        self._packs = EvidenceFolder(folder, keep or Retention())
-        self._folder = folder
-        self._contract, self._method, self._privacy = bundle.contract, method, privacy
+        self._packs = EvidenceFolder(folder, keep)
+        self._folder, self._contract, self._privacy = folder, bundle.contract, privacy
         self._contract_file = (bundle.folder / CONTRACT).read_bytes()
         self._around_s = around_s
         self._writable, self._trim_failed = True, False
-        self._live = False
-        self._collector: CaseCollector | None = None
-        self._newest_s = 0.0
-        self._newest_at_s = time.monotonic()
-        self._worker = QueueWorker("evidence", WAITING_CASES, self._write, self._trim)
+        self._live = self._started = False
+        self._collector = CaseCollector(bundle.contract, around_s)
+        self._newest_s, self._newest_at_s = 0.0, time.monotonic()
+        self._worker = Worker("evidence", self._trim, take=self._write, capacity=WAITING_CASES)
 
     def turn(self, dropped: Mapping[str, int]) -> None:
-        if self._collector and self._live and time.monotonic() - self._newest_at_s > self._around_s + SILENT_S:
+        if self._live and time.monotonic() - self._newest_at_s > self._around_s + SILENT_S:
             self._hand_over(self._collector.silent())
 
     def record(self, record: Record) -> None:
-        if isinstance(record, Start):
-            self._live = record.live
-            self._collector = CaseCollector(record, self._contract, self._around_s)
-            self._worker.start()
-        if self._collector is None:
-            return
         at = time_of_day() if self._live else None
-        if isinstance(record, WindowResult):
+        if isinstance(record, Start):
+            self._live, self._started = record.live, True
+            self._collector.start_line = to_line(record)
+            self._worker.start()
+        elif isinstance(record, WindowResult):
             self._collector.window(record, at)
         elif isinstance(record, Event):
-            self._collector.event(record, at, self._local_time(record.t_start_s) if self._live else None)
+            ago_s = self._newest_s - record.t_start_s + time.monotonic() - self._newest_at_s
+            began_at = (datetime.now(timezone.utc) - timedelta(seconds=ago_s)).astimezone()
+            self._collector.event(record, at, began_at if self._live else None)
 
     def frame(self, frame: Frame, region: Region) -> None:
         self._newest_s, self._newest_at_s = frame.t_capture_s, time.monotonic()
-        if self._collector is not None:
-            self._hand_over(self._collector.frame(CompressedFrame.of(frame)))
+        self._hand_over(self._collector.frame(CompressedFrame.of(frame)))
 
     def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        if self._collector is not None:
-            self._collector.look(Heatmap(explanation.map, square))
+        self._collector.explained(ExplainedWindow(result, explanation.map, square))
 
     def close(self) -> None:
         """Write what is left, within half a minute."""
-        if self._collector is None:
+        if not self._started:
             return
         until_s = time.monotonic() + FLUSH_S
         self._hand_over(self._collector.finish(), FLUSH_S)
@@ -110,10 +96,6 @@ class Evidence(Sink):
 
     def discard(self) -> None:
         self.close()  # what happened did happen
-
-    def _local_time(self, t_s: float) -> datetime:
-        ago_s = self._newest_s - t_s + time.monotonic() - self._newest_at_s
-        return (datetime.now(timezone.utc) - timedelta(seconds=ago_s)).astimezone()
 
     def _hand_over(self, cases: list[Case], camera_waits_s: float = 0.0) -> None:
         for case in cases:
@@ -129,14 +111,10 @@ class Evidence(Sink):
             self._warn(f"an event cannot be written ({why}); the run goes on, make room.")
         self._writable = False
 
-    # in the worker's thread
-
-    def _write(self, case: Case) -> None:
-        def write(part: Path) -> None:
-            write_pack(part, case, self._contract, self._contract_file, self._privacy)
-
+    def _write(self, case: Case) -> None:  # in the worker's thread, as is `_trim`
+        about = case, self._contract, self._contract_file, self._privacy
         try:
-            new = self._packs.add(case.name, write)
+            new = self._packs.add(case.name, lambda part: write_pack(part, *about))
         except Exception as error:  # whatever it is, this event is lost and the next one is tried
             self._lose(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
             return

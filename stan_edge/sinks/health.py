@@ -59,26 +59,21 @@ class Health(Sink):
             self._away = record.state != "online"
 
 
-class WholeHealth:
-    """That of all cameras: as bad as the worst of them. Answers with a verdict and the body of the answer."""
+def live(cameras: Sequence[Health]) -> tuple[bool, dict[str, object]]:
+    """Whether every loop turns, and the body of that answer."""
+    worst_s = max(camera.loop_age_s for camera in cameras)
+    return _answer([camera.live for camera in cameras], cameras, {"loop_age_s": round(worst_s, 3)})
 
-    def __init__(self, cameras: Sequence[Health]) -> None:
-        self._cameras = cameras
 
-    def live(self) -> tuple[bool, dict[str, object]]:
-        """Every loop turns."""
-        worst_s = max(camera.loop_age_s for camera in self._cameras)
-        return self._answer(
-            [camera.camera for camera in self._cameras if not camera.live], loop_age_s=round(worst_s, 3)
-        )
+def ready(cameras: Sequence[Health]) -> tuple[bool, dict[str, object]]:
+    """Whether every camera sees, and the body of that answer."""
+    ages_s = [camera.frame_age_s for camera in cameras]
+    known_s = [age_s for age_s in ages_s if age_s is not None]
+    worst_s = round(max(known_s), 3) if len(known_s) == len(cameras) else None
+    return _answer([camera.ready for camera in cameras], cameras, {"frame_age_s": worst_s})
 
-    def ready(self) -> tuple[bool, dict[str, object]]:
-        """Every camera sees."""
-        ages_s = [camera.frame_age_s for camera in self._cameras]
-        known_s = [age_s for age_s in ages_s if age_s is not None]
-        worst_s = round(max(known_s), 3) if len(known_s) == len(ages_s) else None
-        return self._answer([camera.camera for camera in self._cameras if not camera.ready], frame_age_s=worst_s)
 
-    def _answer(self, bad: list[str], **ages_s: float | None) -> tuple[bool, dict[str, object]]:
-        which = {"bad": bad} if bad and len(self._cameras) > 1 else {}
-        return not bad, {"ok": not bad, **ages_s, **which}
+def _answer(good: list[bool], cameras: Sequence[Health], age: dict[str, object]) -> tuple[bool, dict[str, object]]:
+    """As bad as the worst of them."""
+    bad = [camera.camera for camera, is_good in zip(cameras, good, strict=True) if not is_good]
+    return not bad, {"ok": not bad} | age | ({"bad": bad} if bad and len(cameras) > 1 else {})

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,8 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from stan_edge.errors import ConfigError
-from stan_edge.sinks.base import Sink
-from stan_edge.sinks.health import Health, WholeHealth
+from stan_edge.sinks.health import Health, live, ready
 
 DEFAULT_HOST = "127.0.0.1"
 PATIENCE_S = 5.0
@@ -29,6 +28,8 @@ REQUEST_S = 10.0
 """All that a client gets, from coming to going: a letter every four seconds is never silent for long."""
 MOST_CLIENTS = 16
 """At once; more are hung up on, so that they cost no memory and no thread."""
+
+HEALTH = {"/health/live": live, "/health/ready": ready}
 
 
 @dataclass(frozen=True)
@@ -53,44 +54,37 @@ class ListenAddress:
         return cls(match[1] or match[2] or DEFAULT_HOST, int(match[3]))
 
 
-class HttpServer(Sink):
+class HttpServer(ThreadingHTTPServer):
     """Answers for all cameras, in threads of its own, until it is closed.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
 
-    def __init__(self, at: ListenAddress, health: Sequence[Health], registry: CollectorRegistry) -> None:
-        try:
-            self._server = _Server(at, WholeHealth(health), registry)
-        except (OSError, UnicodeError) as error:
-            raise ConfigError(
-                f"{at.host}:{at.port} cannot be listened on ({error}); choose another address.", field="http.listen"
-            ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def discard(self) -> None:
-        self.close()
-
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = MOST_CLIENTS
 
-    def __init__(self, at: ListenAddress, health: WholeHealth, registry: CollectorRegistry) -> None:
+    def __init__(self, at: ListenAddress, health: Sequence[Health], registry: CollectorRegistry) -> None:
         self.health = health
         self.registry = registry
         self.address_family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         self._clients = threading.BoundedSemaphore(MOST_CLIENTS)
         self._until_s: dict[socket.socket, float] = {}
-        super().__init__((at.host, at.port), _Handler)
+        try:
+            super().__init__((at.host, at.port), _Handler)
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(
+                f"{at.host}:{at.port} cannot be listened on ({error}); choose another address.", field="http.listen"
+            ) from error
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # HTTPServer's would ask the network for a name
@@ -121,7 +115,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: HttpServer
     timeout = PATIENCE_S
     server_version = "stan-edge"
     sys_version = ""
@@ -131,10 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, encode(self.server.registry), content_type)
-        elif path == "/health/live":
-            self._verdict(*self.server.health.live())
-        elif path == "/health/ready":
-            self._verdict(*self.server.health.ready())
+        elif verdict := HEALTH.get(path):
+            good, body = verdict(self.server.health)
+            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /health/live, /health/ready\n", "text/plain; charset=utf-8")
 
@@ -143,10 +137,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """A line for each scrape would fill the log."""
-
-    def _verdict(self, good: bool, body: Mapping[str, object]) -> None:
-        status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
         self.send_response(status)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar, get_args
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -21,70 +22,43 @@ LATENCY_S = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
 MODEL_FACTS = ("model", "digest", "backend", "precision", "method", "view", "fallback", "calibrated")
 
 
+Family = TypeVar("Family", Counter, Gauge, Histogram)
+
+
 class Families:
     """The metrics that the cameras of a run fill in."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        labels = ["camera"]
-        self.online = Gauge(
-            "stan_edge_camera_online", "Whether the camera is there and delivers.", labels, registry=registry
+        self.registry = CollectorRegistry()
+        levels = ", ".join(f"{k} {name}" for k, name in enumerate(get_args(LoadLevel)))
+        self.online = self._add(Gauge, "camera_online", "Whether the camera is there and delivers.")
+        self.outages = self._add(Counter, "camera_outages", "How often the camera was lost or stalled.", "state")
+        self.frames = self._add(Counter, "frames", "Frames that arrived.")
+        self.dropped = self._add(Counter, "frames_dropped", "Frames lost, by cause.", "cause")
+        due = "Windows that were due, by what became of them: done, invalid or shed; the sum is all."
+        self.windows = self._add(Counter, "windows", due, "outcome", "reason")
+        self.unexplained = self._add(
+            Counter, "windows_unexplained", "Windows done, but not explained, for want of time."
         )
-        self.outages = Counter(
-            "stan_edge_camera_outages",
-            "How often the camera was lost or stalled.",
-            [*labels, "state"],
-            registry=registry,
-        )
-        self.frames = Counter("stan_edge_frames", "Frames that arrived.", labels, registry=registry)
-        self.dropped = Counter(
-            "stan_edge_frames_dropped", "Frames lost, by cause.", [*labels, "cause"], registry=registry
-        )
-        self.windows = Counter(
-            "stan_edge_windows",
-            "Windows that were due, by what became of them: done, invalid or shed; the sum is all.",
-            [*labels, "outcome", "reason"],
-            registry=registry,
-        )
-        self.unexplained = Counter(
-            "stan_edge_windows_unexplained",
-            "Windows done, but not explained, for want of time.",
-            labels,
-            registry=registry,
-        )
-        self.late = Counter(
-            "stan_edge_windows_late",
-            "Windows done later than one hop after their last frame.",
-            labels,
-            registry=registry,
-        )
-        self.latency = Histogram(
-            "stan_edge_window_latency_seconds",
+        self.late = self._add(Counter, "windows_late", "Windows done later than one hop after their last frame.")
+        self.latency = self._add(
+            partial(Histogram, buckets=LATENCY_S),
+            "window_latency_seconds",
             "From the arrival of a window's last frame to its result; shed and invalid windows left out.",
-            labels,
-            buckets=LATENCY_S,
-            registry=registry,
         )
-        self.load = Gauge(
-            "stan_edge_load_level",
-            "What is left out to stay on time: "
-            + ", ".join(f"{k} {name}" for k, name in enumerate(get_args(LoadLevel))),
-            labels,
-            registry=registry,
-        )
-        self.events = Counter("stan_edge_events", "Events that started.", [*labels, "label"], registry=registry)
-        self.active = Gauge("stan_edge_events_active", "Events going on.", [*labels, "label"], registry=registry)
-        self.model = Gauge(
-            "stan_edge_model_info", "The model that runs, as labels.", [*labels, *MODEL_FACTS], registry=registry
-        )
-        self.age = Gauge(
-            "stan_edge_last_frame_age_seconds", "Since the last frame came; NaN: none came.", labels, registry=registry
-        )
-        threads = Gauge("stan_edge_threads", "Threads of the process, the engine's included.", registry=registry)
+        self.load = self._add(Gauge, "load_level", f"What is left out to stay on time: {levels}")
+        self.events = self._add(Counter, "events", "Events that started.", "label")
+        self.active = self._add(Gauge, "events_active", "Events going on.", "label")
+        self.model = self._add(Gauge, "model_info", "The model that runs, as labels.", *MODEL_FACTS)
+        self.age = self._add(Gauge, "last_frame_age_seconds", "Since the last frame came; NaN: none came.")
+        threads = Gauge("stan_edge_threads", "Threads of the process, the engine's included.", registry=self.registry)
         threads.set_function(psutil.Process().num_threads)
-        ProcessCollector(registry=registry)  # memory, CPU time, open files
+        ProcessCollector(registry=self.registry)  # memory, CPU time, open files
         self.deliveries: dict[str, Sequence[DeliveryWorker]] = {}
-        registry.register(_Deliveries(self.deliveries))
+        self.registry.register(_Deliveries(self.deliveries))
+
+    def _add(self, kind: Callable[..., Family], name: str, text: str, *labels: str) -> Family:
+        return kind(f"stan_edge_{name}", text, ["camera", *labels], registry=self.registry)
 
 
 class Metrics(Sink):
@@ -94,29 +68,19 @@ class Metrics(Sink):
         hop_s: a window that took longer is late.
         health: knows when the last frame came.
         deliveries: those of the camera, whose messages are counted.
-        families: those of the run; by default the camera has its own.
+        families: those of the run.
     """
 
     def __init__(
-        self,
-        camera: str,
-        hop_s: float,
-        health: Health,
-        deliveries: Sequence[DeliveryWorker],
-        families: Families | None = None,
+        self, camera: str, hop_s: float, health: Health, deliveries: Sequence[DeliveryWorker], families: Families
     ) -> None:
-        self._all = families or Families()
+        self._all = families
         self._camera = camera
         self._hop_s = hop_s
         self._dropped_before: dict[str, int] = {}
         self._all.deliveries[camera] = deliveries
         age = self._all.age.labels(camera)
         age.set_function(lambda: float("nan") if (age_s := health.frame_age_s) is None else age_s)
-
-    @property
-    def registry(self) -> CollectorRegistry:
-        """Where they are read."""
-        return self._all.registry
 
     def turn(self, dropped: Mapping[str, int]) -> None:
         for cause, number in dropped.items():
@@ -148,16 +112,12 @@ class Metrics(Sink):
                 self._all.active.labels(self._camera, record.label).set(record.phase != "end")
 
     def _window(self, window: WindowResult) -> None:
+        outcome = "done" if window.valid else "shed" if window.reason == "shed" else "invalid"
+        self._all.windows.labels(self._camera, outcome, str(window.reason) if outcome == "invalid" else "").inc()
         if window.valid:
-            self._all.windows.labels(self._camera, "done", "").inc()
             self._all.unexplained.labels(self._camera).inc(window.method is None)
             self._all.latency.labels(self._camera).observe(window.latency_ms / 1e3)
-            if window.latency_ms / 1e3 > self._hop_s:
-                self._all.late.labels(self._camera).inc()
-        elif window.reason == "shed":
-            self._all.windows.labels(self._camera, "shed", "").inc()
-        else:
-            self._all.windows.labels(self._camera, "invalid", str(window.reason)).inc()
+            self._all.late.labels(self._camera).inc(window.latency_ms / 1e3 > self._hop_s)
 
 
 class _Deliveries(Collector):
@@ -168,13 +128,14 @@ class _Deliveries(Collector):
 
     def collect(self) -> list[Metric]:
         labels = ["camera", "sink"]
-        waiting = GaugeMetricFamily("stan_edge_messages_waiting", "Messages not yet delivered.", labels=labels)
-        delivered = CounterMetricFamily("stan_edge_messages_delivered", "Messages delivered.", labels=labels)
-        lost = CounterMetricFamily("stan_edge_messages_lost", "Messages that will not be delivered.", labels=labels)
+        found: list[GaugeMetricFamily | CounterMetricFamily] = [
+            GaugeMetricFamily("stan_edge_messages_waiting", "Messages not yet delivered.", labels=labels),
+            CounterMetricFamily("stan_edge_messages_delivered", "Messages delivered.", labels=labels),
+            CounterMetricFamily("stan_edge_messages_lost", "Messages that will not be delivered.", labels=labels),
+        ]
         for camera, of_camera in self._deliveries.items():
             for delivery in of_camera:
-                key = [camera, delivery.name]
-                waiting.add_metric(key, delivery.waiting)
-                delivered.add_metric(key, delivery.delivered)
-                lost.add_metric(key, delivery.lost)
-        return [waiting, delivered, lost]
+                numbers = (delivery.waiting, delivery.delivered, delivery.lost)
+                for family, number in zip(found, numbers, strict=True):
+                    family.add_metric([camera, delivery.name], number)
+        return [*found]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from stan_edge.errors import ConfigError
-from stan_edge.files import check_output
+from stan_edge.files import check_output, writing
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
 from stan_edge.pipeline.heat import SurestHeat
@@ -20,13 +17,13 @@ from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
-from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, put_text, scale_to
-from stan_edge.reports.heat_colors import add_heat
+from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, put_text, scale_to
 from stan_edge.reports.video_writer import VideoWriter
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame
 from stan_edge.types import Image, Square
 
+FIELD = "pictures.video"
 WIDTH_PX = 640
 STRIP_PX = 64
 SHOWN_S = 8.0
@@ -36,8 +33,8 @@ LOOKAHEAD_S = 2.0
 """A written frame waits for this much of what comes after it in the strip."""
 
 
-class Annotator:
-    """Keeps what windows and timeline said lately, and draws it on frames."""
+class Annotator(Sink):
+    """Keeps what windows and timeline said lately, and draws it on frames; what becomes of those, subclasses say."""
 
     def __init__(self, contract: Contract, method: Method) -> None:
         self._contract = contract
@@ -58,18 +55,14 @@ class Annotator:
     def timeline(self, frames: list[TimelineFrame]) -> None:
         self._timeline.extend(frames)
 
-    def final_until_s(self) -> float:
-        """Time up to which frames can be drawn with their final importance."""
-        return self._timeline[-1].t_s if self._timeline else -1.0
-
     def draw(self, image: Image, scale: float, t_s: float, region: Region) -> Image:
         """Annotate a frame that was taken at `t_s`; returns a new image, `STRIP_PX` higher."""
         tick = min(self._timeline, key=lambda frame: abs(frame.t_s - t_s), default=None)
         value, heat = 0.0, None
         if tick and abs(tick.t_s - t_s) <= self._contract.input.tick_s:
             value, heat = tick.importance or 0.0, self._heats.get(tick.index) if tick.label else None
-        elif self._results and self._newest_s() >= t_s - SHOWN_DELAY_S:  # live: no importance is final yet
-            newest = self._results[-1].frames[-1]
+        elif self._results and (newest := self._results[-1].frames[-1]).t_s >= t_s - SHOWN_DELAY_S:
+            # live: no importance is final yet
             value, heat = newest.score or 0.0, self._heats.get(newest.index)
         picture = add_heat(image, scale, heat.cells, heat.square, min(1.0, 2 * value)) if heat else image.copy()
         if region.box_px is not None:
@@ -80,18 +73,15 @@ class Annotator:
         self._draw_strip(strip, t_s)
         return np.concatenate([picture, strip])
 
-    def _newest_s(self) -> float:
-        return self._results[-1].frames[-1].t_s
-
     def _draw_label(self, picture: Image, t_s: float) -> None:
         # the window whose middle is closest says best what happens at this moment
         result = min(self._results, key=lambda r: abs((r.t_start_s + r.t_end_s) / 2 - t_s), default=None)
-        far = result is None or not result.t_start_s - SHOWN_DELAY_S <= t_s <= result.t_end_s + SHOWN_DELAY_S
-        if result is None or far or result.probability is None:
+        near = result is not None and result.t_start_s - SHOWN_DELAY_S <= t_s <= result.t_end_s + SHOWN_DELAY_S
+        if result is None or result.label is None or not near:
             put_text(picture, "-", (10, 24), GRAY, 0.7)
-            return
-        color = RED if result.label in self._contract.alarms else GREEN
-        put_text(picture, f"{(result.label or '').replace('_', ' ')}  {result.probability:.2f}", (10, 26), color, 0.75)
+        else:
+            color = RED if result.label in self._contract.alarms else GREEN
+            put_text(picture, f"{result.label.replace('_', ' ')}  {result.probability:.2f}", (10, 26), color, 0.75)
 
     def _draw_strip(self, strip: Image, t_s: float) -> None:
         height, width = strip.shape[:2]
@@ -114,7 +104,7 @@ class Annotator:
         put_text(strip, f"importance   t = {t_s:.1f} s", (8, 13), GRAY, 0.4)
 
 
-class OverlayVideo(Sink):
+class OverlayVideo(Annotator):
     """Writes an mp4 in which each frame carries its final importance: frames wait until no window can change it.
 
     Memory holds a window, a hop and `LOOKAHEAD_S` of frames, `WIDTH_PX` wide.
@@ -124,31 +114,26 @@ class OverlayVideo(Sink):
     """
 
     def __init__(self, path: Path, contract: Contract, method: Method) -> None:
-        check_output(path, "pictures.video", ".mp4")
+        super().__init__(contract, method)
+        check_output(path, FIELD, ".mp4")
         self._path = path
-        self._annotator = Annotator(contract, method)
         self._waiting: deque[tuple[float, Image, float, Region]] = deque()
         self._video: VideoWriter | None = None
 
     def frame(self, frame: Frame, region: Region) -> None:
         small = scale_to(frame.image, WIDTH_PX)
         boxed = replace(region, mask=None)  # a mask is as large as the frame, and only the box is drawn
-        self._waiting.append((frame.t_capture_s, small, small.shape[1] / frame.image.shape[1], boxed))
-
-    def window(self, window: Window, result: WindowResult, square: Square, explanation: Explanation) -> None:
-        self._annotator.window(window, result, square, explanation)
-
-    def record(self, record: Record) -> None:
-        self._annotator.record(record)
+        self._waiting.append((frame.t_capture_s, small, WIDTH_PX / frame.image.shape[1], boxed))
 
     def timeline(self, frames: list[TimelineFrame]) -> None:
-        self._annotator.timeline(frames)
-        self._write(self._annotator.final_until_s() - LOOKAHEAD_S)
+        super().timeline(frames)
+        if self._timeline:
+            self._write(self._timeline[-1].t_s - LOOKAHEAD_S)
 
     def close(self) -> None:
         self._write(float("inf"))
         if self._video is not None:
-            with self._errors():
+            with writing(self._path, FIELD):
                 self._video.close()
 
     def discard(self) -> None:
@@ -162,15 +147,5 @@ class OverlayVideo(Sink):
                 fps = round((len(self._waiting) - 1) / span_s, 2) if span_s > 0 else 30.0
                 self._video = VideoWriter(self._path, fps)
             t_s, small, scale, region = self._waiting.popleft()
-            with self._errors():
-                self._video.write(self._annotator.draw(small, scale, t_s, region))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ConfigError(
-                f"{self._path} cannot be written ({error.strerror}); make room or choose another folder.",
-                field="pictures.video",
-            ) from error
+            with writing(self._path, FIELD):
+                self._video.write(self.draw(small, scale, t_s, region))

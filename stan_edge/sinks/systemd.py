@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -57,8 +58,7 @@ class Systemd(Sink):
     def close(self) -> None:
         self._service.leave(self)
 
-    def discard(self) -> None:
-        self._service.leave(self)
+    discard = close
 
     def __str__(self) -> str:
         return f"{self.camera}: {self.seen}; {self.windows} windows, {self.events} events{self.load}"
@@ -69,17 +69,17 @@ class Service:
 
     Args:
         address: of the manager's datagram socket; `@` begins an abstract one.
-        watchdog_s: the manager restarts the service after this long without a sign of life; None: never.
+        watchdog_s: the manager restarts the service after this long without a sign of life; may be infinite.
     """
 
-    def __init__(self, address: str, watchdog_s: float | None = None) -> None:
+    def __init__(self, address: str, watchdog_s: float) -> None:
         self.cameras: list[Systemd] = []
         """Those that run; without any the service stops."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._feed_every_s = None if watchdog_s is None else watchdog_s / 3  # the manual advises less than half
-        self._fed_s = self._status_s = -float("inf")
+        self._feed_every_s = watchdog_s / 3  # the manual advises less than half
+        self._fed_s = self._status_s = -math.inf
         self._ready = False
         self._lock = threading.Lock()
 
@@ -92,45 +92,38 @@ class Service:
         microseconds = os.environ.get("WATCHDOG_USEC", "")
         ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watched = ours and microseconds.isdecimal() and int(microseconds) > 0
-        return cls(address, int(microseconds) / 1e6 if watched else None)
+        return cls(address, int(microseconds) / 1e6 if watched else math.inf)
 
     def turn(self) -> None:
-        """A camera's loop has turned."""
+        """A camera's loop has turned; say what is due."""
         with self._lock:
-            self._turn()
+            now_s = time.monotonic()
+            every_s = self._feed_every_s
+            feed = now_s - self._fed_s > every_s and all(now_s - one.turned_s < every_s for one in self.cameras)
+            status = now_s - self._status_s >= STATUS_EVERY_S
+            lines = [] if self._ready else ["READY=1"]
+            if feed:
+                lines.append("WATCHDOG=1")
+            if status:
+                lines.append(f"STATUS={' | '.join(map(str, self.cameras))}")
+            if self.notify(*lines):  # or else the same on the next turn
+                self._ready = True
+                self._fed_s = now_s if feed else self._fed_s
+                self._status_s = now_s if status else self._status_s
 
     def report_soon(self) -> None:
         """The status has changed."""
-        self._status_s = -float("inf")
+        self._status_s = -math.inf
 
     def leave(self, camera: Systemd, status: str | None = None) -> None:
         """A camera has ended; with the last one, the service."""
         with self._lock:
             if camera not in self.cameras:
                 return
-            if len(self.cameras) > 1:
-                self.cameras.remove(camera)
-                return
-            self.notify("STOPPING=1", *([] if status is None else [f"STATUS={status}"]))
+            if len(self.cameras) == 1:
+                self.notify("STOPPING=1", *([] if status is None else [f"STATUS={status}"]))
+                self._socket.close()
             self.cameras.remove(camera)
-            self._socket.close()
-
-    def _turn(self) -> None:
-        now_s = time.monotonic()
-        feed = self._feed_every_s is not None and now_s - self._fed_s >= self._feed_every_s and self._all_turn(now_s)
-        status = now_s - self._status_s >= STATUS_EVERY_S
-        lines = [] if self._ready else ["READY=1"]
-        if feed:
-            lines.append("WATCHDOG=1")
-        if status:
-            lines.append(f"STATUS={' | '.join(map(str, self.cameras))}")
-        if self.notify(*lines):  # or else the same on the next turn
-            self._ready = True
-            self._fed_s = now_s if feed else self._fed_s
-            self._status_s = now_s if status else self._status_s
-
-    def _all_turn(self, now_s: float) -> bool:
-        return all(now_s - camera.turned_s < (self._feed_every_s or 0) for camera in self.cameras)
 
     def notify(self, *lines: str) -> bool:
         """Whether the manager has it."""

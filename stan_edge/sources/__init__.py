@@ -1,4 +1,4 @@
-"""Sources: cameras, recordings and scripts that deliver frames, behind one interface (`frame.Source`)."""
+"""Sources: cameras and recordings that deliver frames, behind one interface (`frame.Source`)."""
 
 from __future__ import annotations
 

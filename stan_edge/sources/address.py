@@ -79,12 +79,10 @@ def connect_failure(url: str) -> SourceError:
             "check the address, the cable and that the camera is on."
         )
     if re.match(r"\S+ 40[13]\b", status):
-        given = parts.username is not None
-        return SourceAuthError(
-            f"{name} asks for credentials and "
-            + ("did not accept the ones given; check user, password and path." if given else "none were given; ")
-            + ("" if given else "put them in the address, rtsp://user:password@host/path.")
-        )
+        why = "none were given; put them in the address, rtsp://user:password@host/path."
+        if parts.username is not None:
+            why = "did not accept the ones given; check user, password and path."
+        return SourceAuthError(f"{name} asks for credentials and {why}")
     if re.match(r"\S+ (404|410|454)\b", status):
         return SourceNotFoundError(f"{name} does not exist (the camera answers {status!r}); check the path.")
     answer = f" (it answers {status!r})" if status else ""

@@ -28,18 +28,11 @@ class Pictures:
     def __init__(self, pictures: Iterable[Image], fps: float) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ConfigError(f"fps {fps:g}: give a rate above 0.")
-        self._pictures = iter(pictures)
-        self._fps = fps
-        self._index = 0
+        self._frames = (Frame(k, k / fps, checked_picture(picture, k)) for k, picture in enumerate(pictures))
 
     def read(self) -> Frame | None:
         """The next picture as a frame; None after the last one."""
-        picture = next(self._pictures, None)
-        if picture is None:
-            return None
-        index = self._index
-        self._index += 1
-        return Frame(index, index / self._fps, checked_picture(picture, index))
+        return next(self._frames, None)
 
     def close(self) -> None:
         """Nothing to let go of."""

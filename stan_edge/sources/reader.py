@@ -40,12 +40,18 @@ class Reader:
         self._items: deque[Frame | Status] = deque()
         self._frames = 0
         self._bytes = 0
-        self._dropped = 0
-        self._duplicates = 0
+        self.dropped = 0
+        """Frames that were thrown away because nobody took them in time."""
+        self.duplicates = 0
+        """Frames that were thrown away because they were the one before again, with its capture time."""
+        self.anchor_s: float | None = None
+        """The clock when the first frame arrived, less its `t_capture_s`; None before.
+
+        For a source that keeps real time, `anchor_s + frame.t_capture_s` is when a frame was captured.
+        """
         self._finished = False
         self._closing = False
         self._error: Exception | None = None
-        self._anchor_s: float | None = None
         self._last: Frame | None = None
         self._arrived_s = math.inf  # of the last frame; inf while nothing is expected
         self._stalled = False
@@ -53,37 +59,10 @@ class Reader:
         self._thread.start()
 
     @property
-    def dropped(self) -> int:
-        """Frames that were thrown away because nobody took them in time."""
-        with self._lock:
-            return self._dropped
-
-    @property
-    def duplicates(self) -> int:
-        """Frames that were thrown away because they were the one before again, with its capture time."""
-        with self._lock:
-            return self._duplicates
-
-    @property
-    def buffered_bytes(self) -> int:
-        """What the buffered pictures take."""
-        with self._lock:
-            return self._bytes
-
-    @property
     def ended(self) -> bool:
         """True once the source has finished (normally or not) and every buffered frame was taken."""
         with self._lock:
             return self._finished and not self._items
-
-    @property
-    def anchor_s(self) -> float | None:
-        """The clock when the first frame arrived, less its `t_capture_s`; None before.
-
-        For a source that keeps real time, `anchor_s + frame.t_capture_s` is when a frame was captured.
-        """
-        with self._lock:
-            return self._anchor_s
 
     def get(self, timeout_s: float) -> Frame | Status | None:
         """The oldest buffered frame or status, waiting for one at most `timeout_s`.
@@ -147,11 +126,11 @@ class Reader:
         last, self._last = self._last, frame
         again = last is not None and last.t_capture_s == frame.t_capture_s and last.segment == frame.segment
         if again:  # no sign of life, either
-            self._duplicates += 1
+            self.duplicates += 1
             return
         now_s = self._clock.now_s()
-        if self._anchor_s is None:
-            self._anchor_s = now_s - frame.t_capture_s
+        if self.anchor_s is None:
+            self.anchor_s = now_s - frame.t_capture_s
         self._arrived_s = now_s
         if self._stalled:
             self._stalled = False
@@ -161,7 +140,7 @@ class Reader:
         self._bytes += frame.image.nbytes
         while self._frames > 1 and (self._frames > self._max_frames or self._bytes > self._max_bytes):
             self._take(next(k for k, item in enumerate(self._items) if isinstance(item, Frame)))
-            self._dropped += 1
+            self.dropped += 1
 
     def _take(self, position: int) -> Frame | Status:
         item = self._items[position]
@@ -172,4 +151,4 @@ class Reader:
         return item
 
     def _status(self, state: CameraState, reason: str | None) -> Status:
-        return Status(self._source.name, state, reason, 0, self._clock.now_s() - (self._anchor_s or 0.0))
+        return Status(self._source.name, state, reason, 0, self._clock.now_s() - (self.anchor_s or 0.0))

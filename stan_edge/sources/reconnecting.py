@@ -28,8 +28,7 @@ CLOCK_LEAP_S = 1.0
 
 def retry_s(failures: int, error: StanEdgeError, rng: random.Random) -> float:
     """How long to wait after so many failures in a row."""
-    longest = failures > 16 or FIRST_RETRY_S * 2 ** (failures - 1) > LONGEST_RETRY_S
-    wait_s = LONGEST_RETRY_S if longest else FIRST_RETRY_S * 2 ** (failures - 1)
+    wait_s = min(FIRST_RETRY_S * 2 ** min(failures - 1, 16), LONGEST_RETRY_S)  # the inner limit: no overflow
     if isinstance(error, SourceAuthError):
         wait_s = AUTH_RETRY_S
     return wait_s * rng.uniform(1 - JITTER, 1 + JITTER)

@@ -32,35 +32,25 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Freeze:
+class _Repeat:
+    duration_s: float
+    fps: float
+
+
+class Freeze(_Repeat):
     """The last picture again and again, as a hung encoder sends it."""
 
-    duration_s: float
-    fps: float
 
-
-@dataclass(frozen=True)
-class Black:
+class Black(_Repeat):
     """Black pictures of the last size (480x640 if there was none)."""
 
-    duration_s: float
-    fps: float
 
-
-@dataclass(frozen=True)
-class Duplicate:
+class Duplicate(_Repeat):
     """The last frame is delivered again and again: the same number, the same capture time."""
 
-    duration_s: float
-    fps: float
 
-
-@dataclass(frozen=True)
-class Damage:
+class Damage(_Repeat):
     """Frames that could not be decoded, with the last picture in them."""
-
-    duration_s: float
-    fps: float
 
 
 @dataclass(frozen=True)
@@ -79,13 +69,13 @@ class Fail:
 
 @dataclass(frozen=True)
 class Off:
-    """`read` raises the error and for `duration_s` nothing is delivered; a `ScriptedCamera` does not open, either."""
+    """`read` raises the error and for `duration_s` nothing is delivered, nor does the camera open."""
 
     duration_s: float
     error: SourceError
 
 
-Step: TypeAlias = Show | Gap | Freeze | Black | Duplicate | Damage | Jump | Fail | Off
+Step: TypeAlias = Show | Gap | _Repeat | Jump | Fail | Off
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +121,13 @@ class ScriptedSource:
     def read(self) -> Frame | None:
         """The next frame of the script; a `Fail` or `Off` step raises its error."""
         moment = None if self._closed else next(self._moments, None)
-        if moment is None or (self._realtime and not self._wait_until(moment.due_s)):
+        if moment is None:
             return None
+        if self._realtime:
+            now_s = self._clock.now_s()
+            self._start_s = now_s if self._start_s is None else self._start_s
+            if self._clock.wait(lambda: self._closed, self._start_s + moment.due_s - now_s):
+                return None
         if moment.failure is not None:
             raise moment.failure.error
         return moment.frame
@@ -142,25 +137,6 @@ class ScriptedSource:
         self._closed = True
         self._clock.notify()
 
-    def _wait_until(self, due_s: float) -> bool:
-        now_s = self._clock.now_s()
-        if self._start_s is None:
-            self._start_s = now_s
-        return not self._clock.wait(lambda: self._closed, self._start_s + due_s - now_s)
-
-
-def _check(step: Step) -> None:
-    if isinstance(step, Fail | Jump):
-        return
-    if isinstance(step, Show | Freeze | Black | Duplicate | Damage) and not step.fps > 0:
-        raise ConfigError(f"{type(step).__name__}: fps must be positive, not {step.fps}.")
-    if isinstance(step, Show) and step.duration_s is None:
-        if callable(step.pictures):
-            raise ConfigError("Show: a function of time needs duration_s.")
-        return
-    if step.duration_s is not None and not step.duration_s >= 0:
-        raise ConfigError(f"{type(step).__name__}: duration_s must not be negative, not {step.duration_s}.")
-
 
 def play(steps: Sequence[Step]) -> Iterator[Moment]:
     """Everything that happens, in order; the last moment is empty.
@@ -169,7 +145,14 @@ def play(steps: Sequence[Step]) -> Iterator[Moment]:
         ConfigError: a step has no frames per second, or a function but no duration.
     """
     for step in steps:
-        _check(step)
+        kind = type(step).__name__
+        if isinstance(step, Show | _Repeat) and not step.fps > 0:
+            raise ConfigError(f"{kind}: fps must be positive, not {step.fps}.")
+        if isinstance(step, Show) and step.duration_s is None:
+            if callable(step.pictures):
+                raise ConfigError("Show: a function of time needs duration_s.")
+        elif not isinstance(step, Fail | Jump) and not (step.duration_s or 0.0) >= 0:
+            raise ConfigError(f"{kind}: duration_s must not be negative, not {step.duration_s}.")
     return _play(steps)
 
 
@@ -181,13 +164,14 @@ def _play(steps: Sequence[Step]) -> Iterator[Moment]:
             yield Moment(start_s, failure=step)
         if isinstance(step, Gap | Off):
             start_s += step.duration_s
-            continue
         if isinstance(step, Jump):
             ahead_s += step.by_s
+        if not isinstance(step, Show | _Repeat):
             continue
-        if isinstance(step, Fail):
-            continue
-        count = _count(step)
+        if isinstance(step, Show) and step.duration_s is None and not callable(step.pictures):
+            count = len(step.pictures)
+        else:
+            count = round((step.duration_s or 0.0) * step.fps)
         for k in range(count):
             due_s = start_s + k / step.fps
             if not isinstance(step, Duplicate):
@@ -198,16 +182,7 @@ def _play(steps: Sequence[Step]) -> Iterator[Moment]:
     yield Moment(start_s)
 
 
-def _count(step: Show | Freeze | Black | Duplicate | Damage) -> int:
-    if isinstance(step, Show) and step.duration_s is None:
-        return 0 if callable(step.pictures) else len(step.pictures)
-    return round((step.duration_s or 0.0) * step.fps)
-
-
-def _image(step: Show | Freeze | Black | Damage, k: int, t_s: float, last: Image) -> Image:
-    if isinstance(step, Black):
-        return np.zeros_like(last)
+def _image(step: Show | _Repeat, k: int, t_s: float, last: Image) -> Image:
     if isinstance(step, Show):
-        pictures = step.pictures
-        return pictures(t_s) if callable(pictures) else pictures[k % len(pictures)]
-    return last
+        return step.pictures(t_s) if callable(step.pictures) else step.pictures[k % len(step.pictures)]
+    return np.zeros_like(last) if isinstance(step, Black) else last

@@ -58,7 +58,7 @@ def test_tensorrt_itself_builds_only_where_the_gpu_is(refused: Callable[..., str
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("--backend", "openvino"), "--backend 'openvino' has no engines to build; choose tensorrt or tensorrt-rtx"),
+        (("--backend", "openvino"), "--backend: 'openvino' has no engines to build; choose tensorrt or tensorrt-rtx"),
         (("--backend", "tensorrt-rtx", "--precision", "int8"), "No precision is called 'int8'"),
         (("--backend", "tensorrt-rtx", "--method", "magic"), "Method magic"),
         (("nowhere", "--backend", "tensorrt-rtx"), "There is no model bundle at nowhere"),

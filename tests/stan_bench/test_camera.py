@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from stan_bench import camera as camera_module
-from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, TimingSink
-from stan_edge.live.runtime import StageTimes
+from stan_bench.camera import WARM_UP_WINDOWS, FileCamera, StageTimes, TimingSink
 from stan_edge.person.tracking import NOBODY
 from stan_edge.records import Event, FrameScore, Phase, WindowResult
-from stan_edge.sources import Frame, ScriptedSource, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 
 PICTURES = [np.full((4, 4, 3), k, np.uint8) for k in range(6)]
 HOP_S = 0.2
@@ -72,7 +72,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> tuple[TimingSink, 
     """A watch on a camera that started at 1000 s."""
     camera = FileCamera(ScriptedSource([]), "camera")
     monkeypatch.setattr(camera, "_start_s", 1000.0)
-    stages = StageTimes.empty()
+    stages = StageTimes()
     return TimingSink(camera, stages, HOP_S), stages
 
 
@@ -155,13 +155,13 @@ def test_events_are_timed_from_the_frame_that_brought_them_on_and_from_their_ons
 def test_the_warm_up_ends_with_the_first_frame_after_five_results(watched: tuple[TimingSink, StageTimes]) -> None:
     watch, stages = watched
     for index in range(40):
-        stages.region_ms.append(1.0)
+        stages.ms["region"].append(1.0)
         watch.frame(frame(index / 10, index), NOBODY)
         if index >= 19 and index % 2:
-            stages.view_ms.append(1.0)
-            stages.queue_ms.append(0.0)
-            stages.explain_ms.append(1.0)
+            stages.ms["view"].append(1.0)
+            stages.ms["queue"].append(0.0)
+            stages.ms["explain"].append(1.0)
             watch.record(window(len(watch.windows)))
-            stages.conclude_ms.append(1.0)
+            stages.ms["conclude"].append(1.0)
     assert watch.warm_up == {"decode": 28, "region": 28, "view": 5, "queue": 5, "explain": 5, "conclude": 5}
     assert WARM_UP_WINDOWS == 5

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from stan_edge import worker as worker_module
-from stan_edge.worker import QueueWorker, Worker
+from stan_edge.worker import Worker
 from tests.conftest import wait_until
 
 
@@ -19,7 +19,7 @@ def test_a_step_comes_when_woken_and_when_it_asks_for_it() -> None:
         steps.append(time.monotonic())
         return 0.2 if len(steps) == 1 else None
 
-    worker = Worker("test", step)
+    worker: Worker[None] = Worker("test", step)
     worker.start()
     wait_until(lambda: len(steps) == 2)
     assert steps[1] - steps[0] >= 0.2
@@ -43,7 +43,7 @@ def test_what_a_step_raises_is_logged_once_and_the_thread_goes_on(
             raise OSError("no such luck")
         return None
 
-    worker = Worker("test", step)
+    worker: Worker[None] = Worker("test", step)
     worker.start()
     wait_until(lambda: len(attempts) == 5)
     assert worker.close(1.0)
@@ -53,7 +53,7 @@ def test_what_a_step_raises_is_logged_once_and_the_thread_goes_on(
 def test_closing_goes_on_until_it_is_done_and_leaves_at_the_end() -> None:
     left = threading.Event()
     steps: list[int] = []
-    worker = Worker("test", lambda: steps.append(0), done=lambda: len(steps) >= 4, leave=left.set)
+    worker: Worker[None] = Worker("test", lambda: steps.append(0), done=lambda: len(steps) >= 4, leave=left.set)
     worker.start()
     assert worker.close(10.0)
     assert len(steps) >= 4
@@ -62,7 +62,7 @@ def test_closing_goes_on_until_it_is_done_and_leaves_at_the_end() -> None:
 
 @pytest.mark.parametrize("limit_s", [0.1, 0.5])
 def test_closing_takes_no_longer_than_it_may(limit_s: float) -> None:
-    worker = Worker("test", lambda: None, done=lambda: False)
+    worker: Worker[None] = Worker("test", lambda: None, done=lambda: False)
     worker.start()
     began_s = time.monotonic()
     assert worker.close(limit_s)
@@ -72,7 +72,7 @@ def test_closing_takes_no_longer_than_it_may(limit_s: float) -> None:
 def test_a_step_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "LEAVE_S", 0.1)
     released = threading.Event()
-    worker = Worker("test", lambda: released.wait(30) and None)
+    worker: Worker[None] = Worker("test", lambda: released.wait(30) and None)
     worker.start()
     began_s = time.monotonic()
     assert not worker.close(0.1)
@@ -89,7 +89,7 @@ def test_a_queue_is_bounded_kept_in_order_and_waits_for_room_if_asked_to() -> No
         released.wait(30)
         taken.append(item)
 
-    worker: QueueWorker[int] = QueueWorker("test", 4, take)
+    worker: Worker[int] = Worker("test", take=take, capacity=4)
     for number in range(4):
         assert worker.put(number)
     assert not worker.put(4)
@@ -105,7 +105,7 @@ def test_a_queue_is_bounded_kept_in_order_and_waits_for_room_if_asked_to() -> No
 
 
 def test_a_share_of_the_queue_leaves_room_for_others() -> None:
-    worker: QueueWorker[int] = QueueWorker("test", 10, lambda _: None)
+    worker: Worker[int] = Worker("test", take=lambda _: None, capacity=10)
     assert [worker.put(k, share=0.5) for k in range(6)] == [True] * 5 + [False]
     assert [worker.put(k) for k in range(6)] == [True] * 5 + [False]
 
@@ -116,7 +116,7 @@ def test_an_item_that_cannot_be_handled_costs_only_itself(caplog: pytest.LogCapt
     def take(item: int) -> None:
         taken.append(10 // item)
 
-    worker: QueueWorker[int] = QueueWorker("test", 4, take)
+    worker: Worker[int] = Worker("test", take=take, capacity=4)
     for number in (5, 0, 2):
         worker.put(number)
     worker.start()
@@ -128,7 +128,7 @@ def test_an_item_that_cannot_be_handled_costs_only_itself(caplog: pytest.LogCapt
 
 def test_the_step_comes_in_between_however_many_items_there_are() -> None:
     steps: list[int] = []
-    worker: QueueWorker[int] = QueueWorker("test", 4, lambda _: _again(), lambda: steps.append(0))
+    worker: Worker[int] = Worker("test", lambda: steps.append(0), take=lambda _: _again(), capacity=4)
 
     def _again() -> None:
         worker.put(0)  # one more for each that is taken

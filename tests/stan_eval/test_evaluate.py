@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from stan_edge.backends.base import Backend
 from stan_edge.cli.app import app
 from stan_edge.errors import ConfigError
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.sources import open_source
@@ -43,7 +43,7 @@ def test_events_and_timeline_are_those_of_the_runtime(
 ) -> None:
     for clip, found in zip(clips, predict(tiny_bundle, clips, ("vanilla",), backend, lambda: None).done, strict=True):
         sink = Kept()
-        Runtime(tiny_bundle, backend, explainer, [sink]).run(open_source(str(clip.path)), None)
+        Runtime(tiny_bundle, backend, explainer).watch([CameraSpec(open_source(str(clip.path)), None, [sink])])
         assert [(e.label, e.t_start_s, e.t_end_s, e.peak_probability) for e in sink.events] == [
             (a.label, a.t_start_s, a.t_end_s, a.peak_probability) for a in found.alarms
         ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer, Explanation, softmax
 from stan_edge.pipeline.windows import Window
@@ -51,7 +51,9 @@ def test_a_replay_is_what_the_runtime_sees_bit_for_bit(
 ) -> None:
     sink = Kept()
     with person_tracker(clip, masks=False) as tracker:
-        Runtime(tiny_bundle, backend, explainer, [sink]).run(open_source(str(clip.path), crop=clip.crop), tracker)
+        Runtime(tiny_bundle, backend, explainer).watch(
+            [CameraSpec(open_source(str(clip.path), crop=clip.crop), tracker, [sink])]
+        )
     contract = tiny_bundle.contract
     seen = replay(clip, [explainer], contract)
     assert len(seen.logits) == len(sink.results) == 21

@@ -12,7 +12,8 @@ import pytest
 
 from stan_edge.errors import ConfigError
 from stan_edge.person import tracking
-from stan_edge.sources import ScriptedSource, Show, VideoFile
+from stan_edge.sources import VideoFile
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_train import decoding, regions
 from stan_train.cache import CachedClip, Refusal, _cached, _key, _write, build_cache
 from stan_train.manifest import REGION_SIDECAR

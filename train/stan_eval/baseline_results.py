@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from stan_edge.model.contract import InputSpec, MethodSpec
 from stan_edge.pipeline.attribution import gate, importance
-from stan_edge.pipeline.windows import hop_ticks
 from stan_edge.records import FrameScore, WindowResult
 from stan_eval.baseline_features import BaselineView, ClipFeatures
 from stan_eval.intervals import Unit
@@ -188,7 +187,7 @@ def _whole_clip(
         Scored(_verdict(clip, number, index, predicted, data), scores)
         for number, (index, predicted, scores) in enumerate(zip(windows.index, probabilities, values, strict=True))
     ]
-    joint = joined(scored, clip.label, BACKGROUND, hop_ticks(data.spec, data.hop_s), clip.frames)
+    joint = joined(scored, clip.label, BACKGROUND, data.spec.hop_ticks(data.hop_s), clip.frames)
     counted = ~clip.ignored_flags()
     truth = clip.important_flags()[counted]
     return [ClipFrames(Unit(0, clip.group), clip.label, joint[counted], truth, spec.thresholds[clip.label])]

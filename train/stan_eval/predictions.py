@@ -17,7 +17,7 @@ from stan_edge.pipeline.attribution import gate, importance
 from stan_edge.pipeline.interpreter import Interpreter, WindowOutcome
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, Explanation, softmax
 from stan_edge.pipeline.timeline import TimelineFrame
-from stan_edge.pipeline.windows import Window, hop_ticks
+from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event
 from stan_eval.event_scores import Alarm
 from stan_eval.replay import ClipWindows, class_to_explain, replay
@@ -139,7 +139,7 @@ def _predict(
     timeline, alarms = deployed.finish()
     dense = {}
     if marked:
-        hop = hop_ticks(contract.input, contract.hop_s)
+        hop = contract.input.hop_ticks(contract.hop_s)
         for method, own in scores.items():
             windows = [Scored(one.result, values) for one, values in zip(deployed.outcomes, own, strict=True)]
             dense[method] = joined(windows, clip.label, contract.background, hop, clip.frames)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from stan_edge.model.contract import Contract, Method
 from stan_edge.person.tracking import Region
-from stan_edge.pipeline.inputs import InputStream
-from stan_edge.pipeline.offline import windows_of
+from stan_edge.pipeline.inputs import InputStream, windows_of
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, Explanation
 from stan_edge.pipeline.windows import Window
 from stan_edge.sources import Frame, open_source

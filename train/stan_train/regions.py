@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stan_edge.errors import ConfigError
 from stan_edge.person import detection, tracking
 from stan_edge.person.detection import watching
+from stan_edge.person.detection_rate import DETECTION_HZ
 from stan_edge.person.tracking import PersonTracker, Region, Sighting, Tracker
 from stan_edge.sources import Frame
 from stan_edge.types import Image, Mask, PixelBox
@@ -43,7 +44,7 @@ class KnownRegions:
         self._index = 0
         self._tracker = PersonTracker(self)
 
-    def update(self, frame: Frame, detection_hz: float = tracking.DETECTION_HZ) -> Region:
+    def update(self, frame: Frame, detection_hz: float = DETECTION_HZ) -> Region:
         """The region at a frame. Frames come in order of capture."""
         self._index = frame.index
         return self._tracker.update(frame, detection_hz)
@@ -123,7 +124,7 @@ def region_settings(clip: Clip) -> dict[str, float | str]:
     if clip.region == "none":
         return {}
     rules: dict[str, float | str] = {
-        "rate_hz": tracking.DETECTION_HZ,
+        "rate_hz": DETECTION_HZ,
         "hold_s": tracking.HOLD_S,
         "median_detections": tracking.MEDIAN_DETECTIONS,
         "margin": tracking.MARGIN,

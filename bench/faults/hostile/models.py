@@ -24,7 +24,7 @@ from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.interpreter import Interpreter
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import to_line
-from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import ScriptedSource, Show
 
 NAMES = (
     *("", ".", "..", "/", "/etc/passwd", "../contract.json", "a/../../b", "a\x00b", "\ud800", "x" * 300, "x" * 5000),

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from stan_edge.backends.base import Precision
 from stan_edge.backends.cuda import CudaDevice, Gpu, find_gpu
-from stan_edge.backends.tensorrt.build import build_engine, collecting_logger, first_line
+from stan_edge.backends.tensorrt.build import build_engine, collecting_logger, first_line, progress_line
 from stan_edge.backends.tensorrt.cache import engines_folder, load, store
-from stan_edge.backends.tensorrt.engines import Choice, choose
 from stan_edge.backends.tensorrt.graph import TensorRtGraph
-from stan_edge.backends.tensorrt.progress import progress_line
+from stan_edge.backends.tensorrt.library import Choice, choose
 from stan_edge.errors import BackendUnavailableError, EngineFileError
 
 _logger = logging.getLogger(__name__)
@@ -69,17 +68,8 @@ def _plan(choice: Choice, graph: Path) -> bytes:
     return plan
 
 
-def open_tensorrt(precision: Precision, threads: int) -> TensorRtBackend:
+def _open(name: str, precision: Precision) -> TensorRtBackend:
     """Raises BackendUnavailableError without a GPU or the library."""
-    return _open("tensorrt", precision, threads)
-
-
-def open_tensorrt_rtx(precision: Precision, threads: int) -> TensorRtBackend:
-    """Raises BackendUnavailableError without a GPU or the library."""
-    return _open("tensorrt-rtx", precision, threads)
-
-
-def _open(name: str, precision: Precision, _threads: int) -> TensorRtBackend:
     gpu = find_gpu()
     try:
         import cuda.bindings.runtime  # noqa: F401
@@ -89,3 +79,11 @@ def _open(name: str, precision: Precision, _threads: int) -> TensorRtBackend:
             "(with CUDA 12, as on JetPack 6: pip install 'cuda-bindings<13')."
         ) from error
     return TensorRtBackend(choose(name, precision), gpu)
+
+
+def open_tensorrt(precision: Precision, _threads: int) -> TensorRtBackend:
+    return _open("tensorrt", precision)
+
+
+def open_tensorrt_rtx(precision: Precision, _threads: int) -> TensorRtBackend:
+    return _open("tensorrt-rtx", precision)

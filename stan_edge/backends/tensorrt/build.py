@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,6 @@ OnStep = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """What came out of a build."""
-
     plan: bytes
     layers: int
 
@@ -34,7 +33,9 @@ def build_engine(trt: Any, path: Path, precision: Precision = "f32", on_step: On
     """
     logger = collecting_logger(trt)
     builder = trt.Builder(logger)
-    network = builder.create_network(_strongly_typed(trt))
+    # 10 knows the flag and needs it; should a later one have dropped it, there is nothing else left
+    strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
     parser = trt.OnnxParser(network, logger)
     if not path.is_file() or not _parse(parser, path, precision):
         reasons = [parser.get_error(k).desc() for k in range(parser.num_errors)]
@@ -51,12 +52,6 @@ def build_engine(trt: Any, path: Path, precision: Precision = "f32", on_step: On
             f"TensorRT reads {path} but cannot build it ({first_line(logger.errors)}); export the model again."
         )
     return Engine(bytes(plan), network.num_layers)
-
-
-def _strongly_typed(trt: Any) -> int:
-    """10 knows the flag and needs it; should a later one have dropped it, there is nothing else left."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
 
 
 def _parse(parser: Any, path: Path, precision: Precision) -> bool:
@@ -95,6 +90,22 @@ def _add_profile(builder: Any, network: Any, config: Any) -> None:
     config.add_optimization_profile(profile)
 
 
+@contextmanager
+def progress_line(what: str) -> Iterator[OnStep]:
+    """A line on stderr while an engine is built, which takes seconds to minutes: the phase, its steps and the time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def on_step(phase: str, done: int, steps: int) -> None:
+            progress.update(task, description=f"{what}: {phase}", completed=done, total=steps or None)
+
+        yield on_step
+
+
 def _monitor(trt: Any, on_step: OnStep) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the package has no types
         def __init__(self) -> None:
@@ -109,8 +120,7 @@ def _monitor(trt: Any, on_step: OnStep) -> Any:
             on_step(phase, step + 1, self._steps[phase])
             return True  # false would cancel
 
-        def phase_finish(self, phase: str) -> None:
-            self._steps.pop(phase, None)
+        def phase_finish(self, phase: str) -> None: ...
 
     return Monitor()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stan_edge.backends.cuda import Buffer, Device
+from stan_edge.backends.cuda import Buffer, CudaDevice
 from stan_edge.errors import BackendError
 
 FRAMES = "frames"
@@ -34,7 +34,7 @@ class TensorRtGraph:
         identity: tells this engine from another build of the same graph, which may choose other kernels.
     """
 
-    def __init__(self, trt: Any, engine: Any, device: Device, identity: str) -> None:
+    def __init__(self, trt: Any, engine: Any, device: CudaDevice, identity: str) -> None:
         self.identity = identity
         self._engine = engine  # what the context runs
         self._context = engine.create_execution_context()

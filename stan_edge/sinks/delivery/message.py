@@ -27,17 +27,11 @@ class EventMessages:
         self._sent: dict[int, int] = {}  # phases so far, by event
 
     def of(self, event: Event, at: str) -> Message:
-        """The next message about an event.
-
-        Args:
-            at: the time of day at which it was seen.
-        """
+        """The next message about an event, which was seen at this time of day."""
         sequence = self._sent.pop(event.event, 0)
         if event.phase != "end":
             self._sent[event.event] = sequence + 1
         body = event.to_json() | {"sequence": sequence, "at": at}
         return Message(
-            key=f"{event.id}-{sequence}",
-            body=json.dumps(body, allow_nan=False).encode(),
-            droppable=event.phase == "update",
+            f"{event.id}-{sequence}", json.dumps(body, allow_nan=False).encode(), droppable=event.phase == "update"
         )

@@ -10,18 +10,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stan_edge.records import CameraState, End, Event, Load, LoadLevel, Record, Start, Status, WindowResult, to_line
-from stan_edge.sinks.delivery.broker import Broker
-from stan_edge.sinks.delivery.events import EventDelivery
+from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult, to_line
+from stan_edge.sinks.delivery.broker import Broker, Topics
 from stan_edge.sinks.delivery.home_assistant import discovery
-from stan_edge.sinks.delivery.mqtt_topics import Topics
 from stan_edge.sinks.delivery.outbox import Outbox
+from stan_edge.sinks.delivery.worker import DeliveryWorker
 
 _logger = logging.getLogger(__name__)
 
@@ -34,14 +33,15 @@ STATE_EVERY_S = 1.0
 REFRESH_S = 60.0
 """The state is published at least this often while windows come, the availability in any case."""
 ACK_S = 1.0
+NO_WINDOW: dict[str, Any] = {"at": None, "valid": False} | dict.fromkeys(("reason", "label", "probability", "person"))
+"""The part of the state that windows fill in."""
 
 
-class Mqtt(EventDelivery):
+class Mqtt(DeliveryWorker):
     """Publishes the topics of one camera; see `Topics`.
 
     Args:
         alarms: classes that are alarms.
-        outbox: where events wait.
         window_every_s: at most one window in this time; None: no windows.
         home_assistant: announce the alarms to Home Assistant.
     """
@@ -60,16 +60,14 @@ class Mqtt(EventDelivery):
         self._topics = Topics(broker.prefix, camera)
         self._window_every_s = window_every_s
         self._home_assistant = home_assistant
-        self._alarms: dict[str, Literal["ON", "OFF"]] = dict.fromkeys(alarms, "OFF")
         self._start: Start | None = None
-        self._end: End | None = None
-        self._load: LoadLevel = "full"
-        self._window: tuple[WindowResult, str] | None = None
+        self._alarms = dict.fromkeys(alarms, "OFF")
+        self._state = {"camera": camera, "model": None, **NO_WINDOW}
+        self._state.update(alarms=self._alarms, load="full", ended=None)
         self._state_sent_s = self._window_sent_s = self._refreshed_s = -REFRESH_S
-        self._seen: tuple[object, ...] = ()  # label and validity in the last state
+        self._seen: list[object] | None = None  # label and validity in the last state
         self._in_flight: int | None = None  # paho's number of the outbox's first message
         self._available = "online"  # the camera; without a connection the broker says offline
-        self._away: CameraState | None = None
         self._connected = False
         self._trouble: str | None = None
         self._callbacks: deque[Callable[[], None]] = deque()  # from paho's thread, for ours
@@ -79,31 +77,33 @@ class Mqtt(EventDelivery):
         self._client.loop_start()
 
     def take(self, record: Record, at: str) -> None:
+        super().take(record, at)
         match record:
             case Start():
                 self._start = record
+                self._state |= {"camera": record.camera, "model": record.model}
                 self._announce()
             case WindowResult():
-                self._window = (record, at)
+                seen = record.to_json() | {"at": at}
+                self._state |= {key: seen[key] for key in NO_WINDOW}
                 self._publish_state(at_once=False)
                 self._publish_window(record, at)
             case Event():
-                self.keep(record, at)
                 if record.label in self._alarms:
                     self._alarms[record.label] = "OFF" if record.phase == "end" else "ON"
                 self._publish_state(at_once=record.phase != "update")
             case Status():
-                self._available = "online" if record.state == "online" else "offline"
-                self._away = None if record.state == "online" else record.state
-                self._window = None  # what was seen before is the case no longer
+                away = record.state != "online"
+                self._available = "offline" if away else "online"
+                self._state |= NO_WINDOW | {"reason": record.state if away else None}
                 if self._connected:
                     self._retain(self._topics.availability, self._available)
-                self._publish_state(at_once=self._away is not None)
+                self._publish_state(at_once=away)
             case Load():
-                self._load = record.level
+                self._state["load"] = record.level
                 self._publish_state(at_once=True)
             case End():
-                self._end = record
+                self._state["ended"] = record.reason
                 self._publish_state(at_once=True)
 
     def work(self) -> float | None:
@@ -136,9 +136,7 @@ class Mqtt(EventDelivery):
 
     def _make_client(self) -> paho.Client:
         broker = self._broker
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"stan-edge-{uuid4().hex[:12]}", reconnect_on_failure=True
-        )
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"stan-edge-{uuid4().hex[:12]}")
         if broker.user is not None:
             client.username_pw_set(broker.user, broker.password)
         if broker.tls is not None:
@@ -154,7 +152,8 @@ class Mqtt(EventDelivery):
     # paho's thread calls these and holds its locks meanwhile: what they find is done in ours
 
     def _on_connect(self, _client: object, _data: object, _flags: object, reason: Any, _properties: object) -> None:
-        self._defer(lambda: self._refused(str(reason)) if reason.is_failure else self._connect())
+        refused = f"refuses this client ({reason}); check user and password" if reason.is_failure else None
+        self._defer(lambda: self._lose(refused) if refused else self._connect())
 
     def _on_connect_fail(self, _client: object, _data: object) -> None:
         error = sys.exc_info()[1]  # paho is handling it just now
@@ -168,18 +167,14 @@ class Mqtt(EventDelivery):
 
     def _defer(self, step: Callable[[], None]) -> None:
         self._callbacks.append(step)
-        self.wake()
+        self._worker.wake()
 
     def _connect(self) -> None:
         if self._trouble is not None:
-            waiting = len(self._outbox)
-            _logger.info("mqtt: connected to %s again, %d messages go out.", self._broker.host, waiting)
+            _logger.info("mqtt: connected to %s again, %d messages go out.", self._broker.host, len(self._outbox))
         self._connected, self._trouble = True, None
         self._refreshed_s = -REFRESH_S
         self._announce()
-
-    def _refused(self, reason: str) -> None:
-        self._lose(f"refuses this client ({reason}); check user and password")
 
     def _lose(self, why: str) -> None:
         self._connected = False
@@ -204,28 +199,13 @@ class Mqtt(EventDelivery):
 
     def _publish_state(self, *, at_once: bool) -> None:
         """Publish the state when it must be, or when something has changed or a while has passed."""
-        window, at = self._window or (None, None)
         now_s = time.monotonic()
-        seen = (window.label, window.valid, window.reason) if window else ()
+        seen = [self._state[key] for key in ("label", "valid", "reason")] if self._state["at"] else None
         since_s = now_s - self._state_sent_s
         due = at_once or since_s >= REFRESH_S or (seen != self._seen and since_s >= STATE_EVERY_S)
-        if not due or self._start is None or not self._connected:
-            return
-        state = {
-            "camera": self._start.camera,
-            "model": self._start.model,
-            "at": at,
-            "valid": window.valid if window else False,
-            "reason": window.reason if window else self._away,
-            "label": window.label if window else None,
-            "probability": round(window.probability, 4) if window and window.probability is not None else None,
-            "person": window.person if window else None,
-            "alarms": self._alarms,
-            "load": self._load,
-            "ended": self._end.reason if self._end else None,
-        }
-        self._retain(self._topics.state, json.dumps(state))
-        self._state_sent_s, self._seen = now_s, seen
+        if due and self._start is not None and self._connected:
+            self._retain(self._topics.state, json.dumps(self._state))
+            self._state_sent_s, self._seen = now_s, seen
 
     def _publish_window(self, window: WindowResult, at: str) -> None:
         now_s = time.monotonic()

@@ -36,16 +36,16 @@ class Outbox:
     """
 
     def __init__(self, path: Path | None, limit: int = LIMIT) -> None:
-        self._waiting: deque[tuple[int, Message]] = deque()
         self._limit = limit
         self._path = path
         self._writable = True
         self.lost = 0
         """Messages thrown away because there was no room."""
-        self._file = None if path is None else _open(path)
-        if self._file is not None:
-            rows = self._file.execute("SELECT number, key, body, spare FROM outbox ORDER BY number").fetchall()
-            self._waiting.extend((number, Message(key, body, bool(droppable))) for number, key, body, droppable in rows)
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._file: sqlite3.Connection | None = None
+        if path is not None:
+            self._file, waiting = _open(path)
+            self._waiting.extend(waiting)
         self._number = self._waiting[-1][0] if self._waiting else 0
 
     def __len__(self) -> int:
@@ -98,26 +98,25 @@ class Outbox:
             self._writable = True
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, list[tuple[int, Message]]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it says what befell a person
         try:
-            return _connect(path)
+            return _read(path)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             aside = path.with_name(path.name + ".damaged")
             path.replace(aside)
             _logger.warning("%s: is damaged (%s); it was moved to %s and a new one begun.", path, error, aside.name)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            return _connect(path)
+            return _read(path)
     except (OSError, sqlite3.Error) as error:
         problem = "is used by another stan-edge" if "locked" in str(error) else f"cannot be opened ({error})"
         raise ConfigError(f"{path} {problem}; give another folder.", field="outbox.folder") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _read(path: Path) -> tuple[sqlite3.Connection, list[tuple[int, Message]]]:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it says what befell a person
     # made here, used by the thread that sends; EXCLUSIVE holds the lock until `close`
     file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
@@ -127,14 +126,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         file.execute("BEGIN IMMEDIATE")
         file.execute(TABLE)
         file.execute("COMMIT")
-        for number, key, body, _ in file.execute("SELECT number, key, body, spare FROM outbox"):
-            known = isinstance(number, int) and isinstance(key, str) and isinstance(body, bytes)
-            if not (known and number < LARGEST_NUMBER):
+        waiting = []
+        for number, key, body, spare in file.execute("SELECT number, key, body, spare FROM outbox ORDER BY number"):
+            if not (isinstance(key, str) and isinstance(body, bytes) and number < LARGEST_NUMBER):
                 raise sqlite3.DatabaseError(f"row {number} is no message")
+            waiting.append((number, Message(key, body, bool(spare))))
         (found,) = file.execute("PRAGMA quick_check").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
     except BaseException:
         file.close()
         raise
-    return file
+    return file, waiting

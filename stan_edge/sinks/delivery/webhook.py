@@ -11,7 +11,6 @@ does
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -21,8 +20,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
@@ -31,9 +29,9 @@ from urllib.parse import quote, unquote
 from stan_edge.errors import ConfigError
 from stan_edge.records import Event, Record
 from stan_edge.sinks.delivery.address import split_url
-from stan_edge.sinks.delivery.events import EventDelivery
 from stan_edge.sinks.delivery.message import Message
 from stan_edge.sinks.delivery.outbox import Outbox
+from stan_edge.sinks.delivery.worker import DeliveryWorker
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +44,8 @@ LONGEST_RETRY_S = 60.0
 REFUSED = (400, 409, 413, 415, 422)
 """Answers that no repetition will change. All others but 2xx are tried again: a receiver can be repaired."""
 SECRET_PREFIX = "whsec_"
+SAFE = "/%:=&~+!$,;'@()*[]"
+"""Of a path; a query may hold question marks, too."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class WebhookTarget:
         try:
             parts, host = split_url(url, ("http", "https"))
             user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-            path = quote(parts.path or "/", safe="/%:=&~+!$,;'@()*[]") + (
-                "?" + quote(parts.query, safe="/%:=&~+!$,;'@()*[]?") if parts.query else ""
-            )
+            path = quote(parts.path or "/", safe=SAFE)
+            if parts.query:
+                path += "?" + quote(parts.query, safe=SAFE + "?")
         except ValueError:
             raise ConfigError(
                 "This is not an address; write it like https://host:8443/path.", field="webhook.url"
@@ -101,32 +101,19 @@ class WebhookTarget:
         return headers
 
 
-class Webhook(EventDelivery):
-    """POSTs one message after the other; waits, jittered and longer each time, while the receiver does not take it.
-
-    Args:
-        outbox: where events wait.
-    """
+class Webhook(DeliveryWorker):
+    """POSTs one message after the other; waits, jittered and longer each time, while the receiver does not take it."""
 
     def __init__(self, target: WebhookTarget, outbox: Outbox) -> None:
         self._target = target
         self._tls = ssl.create_default_context() if target.tls else None
         self._failures = 0
         self._not_before_s = 0.0
-        self._refused = 0
         super().__init__("webhook", outbox)
-
-    @property
-    def lost(self) -> int:
-        return super().lost + self._refused
 
     def record(self, record: Record) -> None:
         if isinstance(record, Event):
             super().record(record)
-
-    def take(self, record: Record, at: str) -> None:
-        if isinstance(record, Event):
-            self.keep(record, at)
 
     def work(self) -> float | None:
         message = self._outbox.first()
@@ -141,14 +128,14 @@ class Webhook(EventDelivery):
             return self._failed(str(error) or type(error).__name__, None)
         if status in REFUSED:
             self._refused += 1
-            self.complain(f"{self._target.host} refuses a message for good (HTTP {status}); it is lost.")
+            self._worker.complain(f"{self._target.host} refuses a message for good (HTTP {status}); it is lost.")
         elif not 200 <= status < 300:
             return self._failed(f"HTTP {status}", retry_after_s)
         else:
             self.delivered += 1
         if self._failures:
-            more = len(self._outbox) - 1
-            _logger.info("webhook: %s answers again, %d more messages go out.", self._target.host, more)
+            host, more = self._target.host, len(self._outbox) - 1
+            _logger.info("webhook: %s answers again, %d more messages go out.", host, more)
         self._failures = 0
         self._outbox.remove_first()
         return 0.0
@@ -166,9 +153,14 @@ class Webhook(EventDelivery):
         )
         with closing(connection):
             connection.connect()
-            with _at_most(ANSWER_S, connection.sock):
+            deadline = threading.Timer(ANSWER_S, _hang_up, [connection.sock])
+            deadline.daemon = True
+            deadline.start()
+            try:
                 connection.request("POST", target.path, message.body, target.headers(message, time.time()))
                 answer = connection.getresponse()
+            finally:
+                deadline.cancel()
             wait = answer.headers.get("Retry-After", "")
             return answer.status, float(wait) if re.fullmatch(r"\d{1,9}", wait) else None
 
@@ -183,30 +175,16 @@ class Webhook(EventDelivery):
         return wait_s
 
 
-@contextmanager
-def _at_most(limit_s: float, connected: socket.socket) -> Iterator[None]:
-    """Hang up when it takes longer."""
-
-    def hang_up() -> None:
-        with suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)
-
-    deadline = threading.Timer(limit_s, hang_up)
-    deadline.daemon = True
-    deadline.start()
-    try:
-        yield
-    finally:
-        deadline.cancel()
+def _hang_up(connected: socket.socket) -> None:
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _key(secret: str) -> bytes:
     try:
-        if secret.startswith(SECRET_PREFIX):
-            key = base64.b64decode(secret.removeprefix(SECRET_PREFIX) + "==", validate=False)
-        else:
-            key = secret.encode()
-    except (binascii.Error, ValueError):
+        encoded = secret.startswith(SECRET_PREFIX)
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX) + "==") if encoded else secret.encode()
+    except ValueError:
         key = b""
     if not key:
         raise ConfigError(

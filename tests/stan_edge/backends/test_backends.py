@@ -105,7 +105,7 @@ def test_a_signal_finds_its_stack_after_an_engine_has_gone_in_another_thread() -
     """OpenVINO unmaps the stack that it gave a thread for signals; the next one was a segmentation fault."""
     script = """
 import gc, os, signal, threading
-from stan_edge.backends import open_backend
+from stan_edge.backends.registry import open_backend
 signal.signal(signal.SIGUSR1, lambda *_: print("alive"))
 held = [open_backend("openvino", threads=1)]
 thread = threading.Thread(target=held.clear)

@@ -17,9 +17,10 @@ import pytest
 from stan_edge.errors import ConfigError
 from stan_edge.evidence.case import Case
 from stan_edge.evidence.folder import DAY_S, PART, EvidenceFolder
-from stan_edge.evidence.pack import ABOUT, CLIP, RECORDS, changed, write_pack
+from stan_edge.evidence.pack import ABOUT, CLIP, RECORDS, write_pack
 from stan_edge.model.bundle import CONTRACT, DIGESTS, Bundle
 from stan_edge.retention import Retention
+from tests.stan_edge.evidence.conftest import changed
 
 WRITER = Path(__file__).with_name("writer.py")
 

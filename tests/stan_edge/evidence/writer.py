@@ -15,7 +15,7 @@ from stan_edge.evidence.ring import CompressedFrame
 from stan_edge.model.bundle import CONTRACT, open_bundle
 from stan_edge.retention import Retention
 from stan_edge.sources import Frame
-from tests.stan_edge.sinks.conftest import START, an_event
+from tests.stan_edge.sinks.conftest import an_event
 
 
 def main(folder: Path, bundle_folder: Path, run: str) -> None:
@@ -23,7 +23,7 @@ def main(folder: Path, bundle_folder: Path, run: str) -> None:
     contract_file = (bundle_folder / CONTRACT).read_bytes()
     pictures = np.random.default_rng(0).integers(0, 256, (40, 240, 320, 3), dtype=np.uint8)
     shots = tuple(CompressedFrame.of(Frame(k, k / 10, picture)) for k, picture in enumerate(pictures))
-    case = Case(START, an_event(0, "end"), 0.0, 4.0, None, None, shots, (), ("{}",))
+    case = Case(an_event(0, "end"), None, None, shots, (), ("{}",))
     print("begun", flush=True)
     for number in itertools.count():
         packs.add(

@@ -70,7 +70,9 @@ def test_files_that_may_not_grow_are_a_full_disk_too(tmp_path: Path) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, limits[1]))
     time.sleep(0.5)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
-    rest, errors = process.communicate(timeout=60)
+    assert process.stderr is not None
+    with process:  # `communicate` would leave out what `readline` has buffered
+        rest, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 0
     full, again = errors.splitlines()
     assert "cannot be written (disk I/O error)" in full

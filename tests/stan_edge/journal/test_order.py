@@ -12,13 +12,12 @@ from stan_edge.backends.base import Backend
 from stan_edge.journal.reader import read_rows
 from stan_edge.journal.store import open_store
 from stan_edge.journal.writer import Journal
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Event, Record
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import ScriptedSource, Show
-from stan_edge.sources.scripted import Step
+from stan_edge.sources.scripted import ScriptedSource, Show, Step
 
 
 class Listener(Sink):
@@ -47,7 +46,9 @@ def scene(noisy: Callable[..., np.ndarray]) -> list[Step]:
 def events_of(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., list[Event]]:
     def run(scene: Sequence[Step], *, live: bool = False) -> list[Event]:
         listener = Listener()
-        Runtime(tiny_bundle, backend, explainer, [listener]).run(ScriptedSource(scene, live=live, name="room"), None)
+        Runtime(tiny_bundle, backend, explainer).watch(
+            [CameraSpec(ScriptedSource(scene, live=live, name="room"), None, [listener])]
+        )
         return listener.events
 
     return run
@@ -59,7 +60,7 @@ def test_no_sink_hears_of_an_alarm_before_it_is_on_the_disk(
 ) -> None:  # fmt: skip
     listener = Listener(tmp_path / "journal")
     source = ScriptedSource(scene, live=False, name="room")
-    Runtime(tiny_bundle, backend, explainer, [listener], journal=start_journal()).run(source, None)
+    Runtime(tiny_bundle, backend, explainer, journal=start_journal()).watch([CameraSpec(source, None, [listener])])
     assert len(listener.on_disk) == 4
     assert all(listener.on_disk)
 

@@ -20,8 +20,9 @@ from stan_edge.pipeline.predictor import Classifier, Explainer, Explanation, Pre
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.records import End, Record, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Frame, Reconnecting, ScriptedCamera, Show
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame, Reconnecting
+from stan_edge.sources.scripted import Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 
 HOP_S = 0.2
 UNREACHABLE = SourceConnectError("it cannot be reached; check the cable.")
@@ -144,8 +145,8 @@ def watch(tiny_bundle: Bundle, backend: Backend) -> Callable[..., tuple[list[End
                 sinks.append(other)
             cameras.append(CameraSpec(source, tracker(clock) if tracker else None, sinks))
         explainer = Slow(Quick(), clock, takes_s)
-        if "rungs" in options:
-            options["rungs"] = options["rungs"](explainer, clock)
+        if "levels" in options:
+            options["levels"] = options["levels"](explainer, clock)
         ends = Runtime(tiny_bundle, backend, explainer, clock=clock, **options).watch(cameras)
         return ends, diaries
 

@@ -15,24 +15,27 @@ from stan_edge.journal.writer import Journal
 from stan_edge.live.load_shedding import ServiceLevel
 from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
-from stan_edge.person.tracking import REDUCED_DETECTION_HZ, PersonTracker, Sighting
+from stan_edge.person.detection_rate import REDUCED_DETECTION_HZ
+from stan_edge.person.tracking import PersonTracker, Sighting
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Load, WindowResult
-from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_edge.types import Image
 from tests.stan_edge.live.conftest import Diary, Labels, Quick, Slow, Sluggish
 
 CHEAP = "gradcam"
 
 
-def rungs(cheap_s: Callable[[float], float], labels_s: Callable[[float], float]) -> Callable[..., list[ServiceLevel]]:
+def service_levels(
+    cheap_s: Callable[[float], float], labels_s: Callable[[float], float]
+) -> Callable[..., list[ServiceLevel]]:
     """The whole ladder; seconds by the time of the run."""
 
     def make(explainer: Explainer, clock: SimulatedClock) -> list[ServiceLevel]:
         cheap, labels = Slow(Quick(CHEAP), clock, cheap_s), Labels(clock, labels_s)
         return [
             ServiceLevel("full", explainer),
-            ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ, needs_tracker=True),
+            ServiceLevel("half_rate_detection", explainer, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("cheaper_method", cheap, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("explain_every_second", cheap, labels, explain_every=2, detection_hz=REDUCED_DETECTION_HZ),
             ServiceLevel("labels_only", None, labels, detection_hz=REDUCED_DETECTION_HZ),
@@ -54,7 +57,7 @@ def test_an_overload_is_answered_step_by_step_recorded_and_forgotten(
         _, diaries = watch(
             {"room": [room(10), room(110, 190)]},
             takes_s=busy(0.6),
-            rungs=rungs(busy(0.5), busy(0.3)),
+            levels=service_levels(busy(0.5), busy(0.3)),
             journal=journal,
         )
     diary = diaries["room"]
@@ -101,7 +104,7 @@ def test_frames_that_no_window_explained_have_no_importance(
     def only_labels(_explainer: Explainer, clock: SimulatedClock) -> list[ServiceLevel]:
         return [ServiceLevel("labels_only", None, Labels(clock, lambda _: 0.0))]
 
-    _, diaries = watch({"room": [room(20, 190)]}, rungs=only_labels)
+    _, diaries = watch({"room": [room(20, 190)]}, levels=only_labels)
     diary = diaries["room"]
     assert {window.label for window in diary.of(WindowResult)} == {"falling"}
     assert {(frame.label, frame.importance) for frame in diary.frames} == {(None, None)}
@@ -111,7 +114,7 @@ def test_frames_that_no_window_explained_have_no_importance(
 
 
 def test_a_machine_that_is_a_little_too_slow_settles(watch: Callable[..., Any], room: Callable[..., Show]) -> None:
-    _, diaries = watch({"room": [room(600)]}, takes_s=0.25, rungs=rungs(lambda _: 0.05, lambda _: 0.05))
+    _, diaries = watch({"room": [room(600)]}, takes_s=0.25, levels=service_levels(lambda _: 0.05, lambda _: 0.05))
     diary = diaries["room"]
     assert {load.level for load in diary.of(Load)} == {"full", "cheaper_method"}
     assert len(diary.of(Load)) <= 13
@@ -143,7 +146,7 @@ def test_where_the_person_search_is_too_dear_it_looks_half_as_often(
         return PersonTracker(searches[0])
 
     _, diaries = watch(
-        {"room": [room(100)]}, takes_s=0.06, tracker=tracker, rungs=rungs(lambda _: 0.05, lambda _: 0.05)
+        {"room": [room(100)]}, takes_s=0.06, tracker=tracker, levels=service_levels(lambda _: 0.05, lambda _: 0.05)
     )
     diary = diaries["room"]
     assert {load.level for load in diary.of(Load)} <= {"full", "half_rate_detection"}
@@ -160,7 +163,7 @@ def test_the_ladder_is_each_cameras_own(watch: Callable[..., Any], room: Callabl
         {"slow": [room(60)], "door": [room(60)]},
         takes_s=0.03,
         others={"slow": Sluggish()},
-        rungs=rungs(lambda _: 0.02, lambda _: 0.01),
+        levels=service_levels(lambda _: 0.02, lambda _: 0.01),
     )
     assert [load.level for load in diaries["slow"].of(Load)] == [
         "cheaper_method",
@@ -180,7 +183,11 @@ def test_a_recording_is_explained_whole_however_slow_the_machine(
     explainer, diary = Slow(Quick(), clock, 5.0), Diary()
     source = ScriptedSource([room(30, 190)], live=False, name="film")
     runtime = Runtime(
-        tiny_bundle, backend, explainer, clock=clock, rungs=rungs(lambda _: 0.0, lambda _: 0.0)(explainer, clock)
+        tiny_bundle,
+        backend,
+        explainer,
+        clock=clock,
+        levels=service_levels(lambda _: 0.0, lambda _: 0.0)(explainer, clock),
     )
     (end,) = runtime.watch([CameraSpec(source, None, [diary])])
     assert (end.windows.due, end.windows.done, end.windows.unexplained) == (141, 141, 0)

@@ -21,7 +21,7 @@ from stan_edge.live.load_shedding import (
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import Method
 from stan_edge.parity import require_label_parity
-from stan_edge.person.tracking import DETECTION_HZ, REDUCED_DETECTION_HZ
+from stan_edge.person.detection_rate import DETECTION_HZ, REDUCED_DETECTION_HZ
 from stan_edge.pipeline.predictor import Classifier, Explainer
 
 HOP_S = 0.2

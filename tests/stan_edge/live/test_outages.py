@@ -16,25 +16,14 @@ import pytest
 from stan_edge.backends.base import Backend
 from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceAuthError, SourceConnectError, SourceDecodeError, SourceStalledError
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Record, Start, Status, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import (
-    Black,
-    Damage,
-    Duplicate,
-    Freeze,
-    Gap,
-    Jump,
-    Off,
-    Reconnecting,
-    ScriptedCamera,
-    ScriptedSource,
-    Show,
-)
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Reconnecting
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Freeze, Gap, Jump, Off, ScriptedSource, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 
 UNREACHABLE = SourceConnectError("room cannot be reached; check the cable.")
 REFUSED = SourceAuthError("room asks for credentials; check them.")
@@ -70,7 +59,9 @@ def watch(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callab
         clock = SimulatedClock(threads=2)
         camera, diary = ScriptedCamera(steps, clock, name="room"), Diary(clock)
         source = Reconnecting("room", camera.open, wait=wait, clock=clock, rng=random.Random(0))
-        end = Runtime(tiny_bundle, backend, explainer, [diary], hop_s=hop_s, clock=clock).run(source, None)
+        end = Runtime(tiny_bundle, backend, explainer, hop_s=hop_s, clock=clock).watch(
+            [CameraSpec(source, None, [diary])]
+        )[0]
         check_promises(diary, end)
         return end, diary, camera
 
@@ -248,8 +239,8 @@ def test_a_camera_that_is_not_there_at_the_start_is_an_error_or_waited_for(
     clock = SimulatedClock(threads=2)
     camera, diary = ScriptedCamera(script, clock), Diary(clock)
     with pytest.raises(SourceConnectError, match="cannot be reached"):
-        Runtime(tiny_bundle, backend, explainer, [diary], clock=clock).run(
-            Reconnecting("room", camera.open, clock=clock), None
+        Runtime(tiny_bundle, backend, explainer, clock=clock).watch(
+            [CameraSpec(Reconnecting("room", camera.open, clock=clock), None, [diary])]
         )
     assert diary.entries == []
     end, diary, _ = watch(*script, wait=True)
@@ -266,7 +257,7 @@ def test_a_file_and_a_camera_with_a_long_gap_give_the_same_windows(
         clock = SimulatedClock(threads=1 + live)
         diary = Diary(clock)
         source = ScriptedSource([room(4, 190), Gap(3600.0), room(4)], live=live, realtime=live, clock=clock)
-        Runtime(tiny_bundle, backend, explainer, [diary], clock=clock).run(source, None)
+        Runtime(tiny_bundle, backend, explainer, clock=clock).watch([CameraSpec(source, None, [diary])])
         assert [window.reason for window in diary.of(WindowResult) if not window.valid] == ["gap"]
         found.append([(w.t_start_s, w.reason, w.probabilities, w.frames) for w in diary.of(WindowResult)])
     assert found[0] == found[1]
@@ -300,7 +291,7 @@ def test_stopping_is_quick_in_every_state(
     source = Reconnecting("room", scripts[state], wait=True)
     before = threading.active_count()
     threading.Thread(target=interrupt).start()
-    end = Runtime(tiny_bundle, backend, explainer, [Stops()], stop=stop).run(source, None)
+    end = Runtime(tiny_bundle, backend, explainer, stop=stop).watch([CameraSpec(source, None, [Stops()])])[0]
     assert time.monotonic() - asked_s[0] < 1.0
     assert end.reason == "stopped"
     assert threading.active_count() == before

@@ -11,14 +11,14 @@ import pytest
 
 from stan_edge.backends.base import Backend
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Contract
 from stan_edge.pipeline.predictor import Explainer, Explanation
 from stan_edge.records import End, Event, Record, Start, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Black, Fail, Frame, Freeze, Gap, ScriptedSource, Show, Source
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame, Source
+from stan_edge.sources.scripted import Black, Fail, Freeze, Gap, ScriptedSource, Show, Step
 
 
 class Recorder(Sink):
@@ -50,7 +50,7 @@ class Recorder(Sink):
 def watch(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., tuple[End, Recorder]]:
     def run(source: Source, *, explain: Any = explainer, bundle: Bundle = tiny_bundle, **options: Any) -> Any:
         recorder = Recorder()
-        end = Runtime(bundle, backend, explain, [recorder], **options).run(source, None)
+        end = Runtime(bundle, backend, explain, **options).watch([CameraSpec(source, None, [recorder])])[0]
         return end, recorder
 
     return run
@@ -167,7 +167,7 @@ def test_a_source_that_fails_before_its_first_frame_raises_and_writes_nothing(
     recorder = Recorder()
     source = ScriptedSource([Fail(SourceConnectError("Nobody answers."))], live=live)
     with pytest.raises(SourceConnectError, match="Nobody answers"):
-        Runtime(tiny_bundle, backend, explainer, [recorder]).run(source, None)
+        Runtime(tiny_bundle, backend, explainer).watch([CameraSpec(source, None, [recorder])])
     assert recorder.records == []
 
 
@@ -203,7 +203,7 @@ def test_a_sink_that_fails_ends_the_run_and_lets_go_of_the_source(
     sink, threads = Full(), threading.active_count()
     source = Closing([Show(list(noisy(60, 190)), 10)], live=live)
     with pytest.raises(type(error)) as raised:
-        Runtime(tiny_bundle, backend, explainer, [sink]).run(source, None)
+        Runtime(tiny_bundle, backend, explainer).watch([CameraSpec(source, None, [sink])])
     assert raised.value is error  # and not a source that failed
     assert (sink.discarded, sink.closed, sink.of(End)) == (1, 0, [])
     assert source.closed
@@ -236,7 +236,7 @@ def test_stopping_finishes_and_writes_what_was_read(
 
     recorder = StopsAfter30()
     source = ScriptedSource([Show(list(noisy(60, 190)), 10)], live=live)
-    end = Runtime(tiny_bundle, backend, explainer, [recorder], stop=stop).run(source, None)
+    end = Runtime(tiny_bundle, backend, explainer, stop=stop).watch([CameraSpec(source, None, [recorder])])[0]
     assert (end.reason, end.failed, end.frames) == ("stopped", False, 30)
     assert end.windows.due == len(recorder.of(WindowResult)) == 6
     assert recorder.final == list(range(30))

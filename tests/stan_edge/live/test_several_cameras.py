@@ -18,8 +18,8 @@ from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.person.detection import watching
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, Start, Status, WindowResult
-from stan_edge.sources import Crop, Fail, Frame, Gap, Off, ScriptedSource, Show, demo_clip, open_source
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Crop, Frame, demo_clip, open_source
+from stan_edge.sources.scripted import Fail, Gap, Off, ScriptedSource, Show, Step
 from tests.stan_edge.live.conftest import UNREACHABLE, Diary, Sluggish
 
 # each as if it were alone

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.person.anonymize import CELLS, Privacy, anonymize, hidden_box
 from stan_edge.person.tracking import NOBODY, Region
@@ -22,10 +22,12 @@ from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
 from stan_edge.reports.charts import LINE_PX, MARGIN_PX
 from stan_edge.reports.recording import PICTURE_PX, RecordingReport, explain_recording
+from stan_edge.reports.recording_charts import LEFT_PX
+from stan_edge.retention import Retention
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.evidence import Evidence
 from stan_edge.sinks.overlay import WIDTH_PX, OverlayVideo
-from stan_edge.sinks.timeline_picture import LEFT_PX, THUMB_PX, TimelinePicture
+from stan_edge.sinks.timeline_picture import THUMB_PX, TimelinePicture
 from stan_edge.sources import Frame, ScriptedSource, Show
 from stan_edge.types import Image, Mask, PixelBox, Square
 
@@ -150,7 +152,7 @@ def scene(texture: Image, noisy: Callable[..., np.ndarray]) -> list[Image]:
 def play(eager_bundle: Bundle, backend: Backend, explainer: Explainer, scene: list[Image]) -> Callable[..., None]:
     def run(privacy: Privacy, region: Region, *sinks: Sink) -> None:
         source = ScriptedSource([Show(scene, 10)], live=False, name="room")
-        Runtime(eager_bundle, backend, explainer, sinks, privacy=privacy).run(source, Fixed(region))
+        Runtime(eager_bundle, backend, explainer, privacy=privacy).watch([CameraSpec(source, Fixed(region), sinks)])
 
     return run
 
@@ -207,7 +209,7 @@ def test_no_file_holds_the_person(
 ) -> None:
     contract = eager_bundle.contract
     seen, timeline, folder = tmp_path / "seen.mp4", tmp_path / "timeline.png", tmp_path / "evidence"
-    evidence = Evidence(folder, eager_bundle, "vanilla", privacy)
+    evidence = Evidence(folder, eager_bundle, privacy, 5.0, Retention())
     play(
         privacy,
         region,

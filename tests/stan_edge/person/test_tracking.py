@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stan_edge.person.detection_rate import DETECTION_HZ, REDUCED_DETECTION_HZ
 from stan_edge.person.tracking import (
-    DETECTION_HZ,
     HOLD_S,
-    REDUCED_DETECTION_HZ,
     BoxSmoother,
     PersonTracker,
     Region,

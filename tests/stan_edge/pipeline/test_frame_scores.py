@@ -16,14 +16,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import open_bundle, shipped_bundle
 from stan_edge.model.contract import METHODS, Method
 from stan_edge.pipeline.attribution import correct
 from stan_edge.pipeline.inputs import InputStream
 from stan_edge.pipeline.predictor import PREDICTED, Explainer, softmax
 from stan_edge.records import Record, WindowResult
-from stan_edge.sources import Frame, ScriptedSource, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import ScriptedSource, Show
 from stan_train.regions import KnownRegions
 from stan_train.synthetic import render_clip
 from tests.conftest import Kept
@@ -88,9 +89,9 @@ def watch(scene: Scene, method: Method, hop_s: float = 2.0, target_class: str | 
     """A recording through the runtime."""
     seen, source = Seen(), ScriptedSource([Show(list(scene.pictures), 10)], live=False)
     runtime = Runtime(
-        BUNDLE, open_backend("openvino", threads=1), explainer(method), [seen], hop_s=hop_s, target_class=target_class
+        BUNDLE, open_backend("openvino", threads=1), explainer(method), hop_s=hop_s, target_class=target_class
     )
-    runtime.run(source, KnownRegions(scene.boxes_px))
+    runtime.watch([CameraSpec(source, KnownRegions(scene.boxes_px), [seen])])
     return seen
 
 

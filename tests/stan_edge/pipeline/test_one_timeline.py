@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import open_backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle, open_bundle, shipped_bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.pipeline import Pipeline
@@ -21,8 +21,8 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event, Record, WindowResult
 from stan_edge.sinks.base import Sink
-from stan_edge.sources import Gap, ScriptedSource, Show, VideoFile, demo_clip
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import VideoFile, demo_clip
+from stan_edge.sources.scripted import Gap, ScriptedSource, Show, Step
 
 TICK_S = 0.1
 
@@ -66,7 +66,7 @@ def played(
 ) -> Kept:
     kept = Kept()
     source = ScriptedSource(steps, live=live, name="room")
-    end = Runtime(bundle, backend, explainer, [kept], hop_s=hop_s).run(source, None)
+    end = Runtime(bundle, backend, explainer, hop_s=hop_s).watch([CameraSpec(source, None, [kept])])[0]
     assert (end.dropped, end.windows.shed) == ({}, 0)
     return kept
 
@@ -167,14 +167,14 @@ def concluded(bundle: Bundle, steps: list[Step], hop_ticks: int, shed: Callable[
     pipeline, source = Pipeline("room", contract, explainer, hop_s, live=True), ScriptedSource(steps)
     windows = []
     while (frame := source.read()) is not None:
-        windows += pipeline.take(frame)[1]
-    windows += pipeline.due_at_end()
+        windows += pipeline.inputs.take(frame)[1]
+    windows += pipeline.inputs.finish()
     results, frames = [], []
     for window in windows:
         outcome = pipeline.process(window, None if shed(window) else explainer)
         results.append(outcome.result)
         frames += outcome.final
-    return Concluded(results, frames + pipeline.conclude()[0])
+    return Concluded(results, frames + pipeline.interpreter.finish()[0])
 
 
 @given(recordings, st.integers(1, 20), st.sets(st.integers(0, 80)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stan_edge.errors import ConfigError
 from stan_edge.model.contract import InputSpec
 from stan_edge.person.tracking import NOBODY
-from stan_edge.pipeline.windows import MAX_SHIFT_S, Sampler, Window, Windower, hop_ticks
+from stan_edge.pipeline.windows import MAX_SHIFT_S, Sampler, Window, Windower
 from stan_edge.sources import Black, Damage, Frame, Freeze, Gap, ScriptedSource, Segment, Show
 
 SPEC = InputSpec(
@@ -162,13 +162,13 @@ def test_an_empty_stream_gives_no_window() -> None:
 @pytest.mark.parametrize("hop_s", [0.0, -0.1, 0.05, 0.15, 2.1, 100.0])
 def test_a_hop_that_does_not_fit_is_refused_by_its_field(hop_s: float) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"{hop_s:g} s must be")) as refused:
-        hop_ticks(SPEC, hop_s)
+        SPEC.hop_ticks(hop_s)
     assert refused.value.field == "model.hop_s"
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 7, 20])
 def test_every_multiple_of_the_tick_up_to_the_window_is_a_hop(ticks: int) -> None:
-    assert hop_ticks(SPEC, ticks * SPEC.tick_s) == ticks
+    assert SPEC.hop_ticks(ticks * SPEC.tick_s) == ticks
 
 
 @given(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.predictor import Explainer
@@ -27,7 +27,7 @@ from stan_edge.reports.html import html_report
 from stan_edge.reports.json import JsonReport
 from stan_edge.reports.recording import KEY_FRAME_GAP_S, RecordingReport, explain_recording
 from stan_edge.reports.recording_charts import LEFT_PX, draw_recording
-from stan_edge.sources import Gap, ScriptedSource, Show
+from stan_edge.sources.scripted import Gap, ScriptedSource, Show
 from tests.conftest import Kept
 
 METHODS: tuple[Method, ...] = ("gradcam", "vanilla", "streaming", "staa-grad")
@@ -66,7 +66,7 @@ def test_every_method_has_the_timeline_and_the_first_the_events_of_a_run(
     )
     for explainer in explainers:
         kept = Kept()
-        end = Runtime(tiny_bundle, backend, explainer, [kept], hop_s=HOP_S).run(scene(), None)
+        end = Runtime(tiny_bundle, backend, explainer, hop_s=HOP_S).watch([CameraSpec(scene(), None, [kept])])[0]
         assert final[explainer.method] == kept.frames
         assert [(p.t_s, p.importance) for p in film.curves[explainer.method]] == [
             (frame.t_s, frame.importance) for frame in kept.frames
@@ -156,9 +156,10 @@ def test_the_page_needs_nothing_beside_it_and_escapes_names(film: RecordingRepor
 def test_the_table_holds_every_frame_of_every_method(
     tiny_bundle: Bundle, explainers: list[Explainer], scene: Callable[[], ScriptedSource], tmp_path: Path
 ) -> None:
-    table = JsonReport(tmp_path / "film.json", tiny_bundle, "room", None, METHODS)
-    film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
-    table.finish(film)
+    with (tmp_path / "film.json").open("w") as file:
+        table = JsonReport(file, tiny_bundle, "room", None, METHODS)
+        film = explain_recording(scene(), tiny_bundle.contract, explainers, None, HOP_S, on_final=table.frame)
+        table.finish(film)
     whole: dict[str, Any] = json.loads((tmp_path / "film.json").read_text())
     curves = {method: list(film.curves[method]) for method in METHODS}
     assert len(whole["frames"]) == len({frame["index"] for frame in whole["frames"]})

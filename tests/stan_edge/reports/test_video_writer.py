@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stan_edge.reports.video_writer import VideoWriter, frame_count, slots_of
+from stan_edge.reports.video_writer import VideoWriter, slots_of
 from tests.stan_edge.full_disk import full_disk
 
 
@@ -82,24 +82,18 @@ def test_a_folder_that_is_not_there_is_an_error_at_the_first_picture(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_video_has_no_frames(tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
-    assert frame_count(tmp_path / "text.mp4") == 0
-    assert frame_count(tmp_path / "missing.mp4") == 0
-
-
 def test_a_gap_shows_the_picture_before_it() -> None:
-    assert list(slots_of([0.0, 0.1, 1.1, 1.2], 10)) == [1, 10, 1, 1]
+    assert slots_of([0.0, 0.1, 1.1, 1.2], 10) == [1, 10, 1, 1]
 
 
 def test_of_several_pictures_in_one_slot_the_newest_is_shown() -> None:
-    assert list(slots_of([0.0, 0.01, 0.02, 0.1, 0.2], 10)) == [0, 0, 1, 1, 1]
+    assert slots_of([0.0, 0.01, 0.02, 0.1, 0.2], 10) == [0, 0, 1, 1, 1]
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=50), st.sampled_from([5.0, 12.5, 29.97]))
 def test_a_video_is_as_long_as_what_it_shows(steps_s: Sequence[float], fps: float) -> None:
     times_s = np.cumsum(steps_s).tolist()
-    slots = list(slots_of(times_s, fps))
+    slots = slots_of(times_s, fps)
     assert len(slots) == len(times_s)
     assert min(slots) >= 0
     assert sum(slots) == round((times_s[-1] - times_s[0]) * fps) + 1

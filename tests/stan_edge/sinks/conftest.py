@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.mosquitto import PROGRAM, Listener, Mosquitto, free_port
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Event, FrameScore, Phase, Record, Start, WindowResult
@@ -30,9 +30,8 @@ from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
-from stan_edge.sinks.metrics import Metrics
-from stan_edge.sources import ScriptedSource, Show
-from stan_edge.sources.scripted import Step
+from stan_edge.sinks.metrics import Families, Metrics
+from stan_edge.sources.scripted import ScriptedSource, Show, Step
 
 OpenMqtt = Callable[..., Mqtt]
 
@@ -187,14 +186,15 @@ def tell(sink: Sink, *records: Record) -> None:
 
 
 class Served:
-    """The three sinks, and how to ask them."""
+    """What is served about a camera, and how to ask for it."""
 
     def __init__(self, deliveries: list[DeliveryWorker]) -> None:
         self.port = free_port()
         self.health = Health()
-        self.metrics = Metrics("room", HOP_S, self.health, deliveries)
-        self.server = HttpServer(ListenAddress("127.0.0.1", self.port), [self.health], self.metrics.registry)
-        self.sinks: list[Sink] = [self.health, self.metrics, self.server]
+        families = Families()
+        self.metrics = Metrics("room", HOP_S, self.health, deliveries, families)
+        self.server = HttpServer(ListenAddress("127.0.0.1", self.port), [self.health], families.registry)
+        self.sinks: list[Sink] = [self.health, self.metrics]
 
     def ask(self, path: str) -> tuple[int, str]:
         try:
@@ -219,15 +219,14 @@ class Served:
 def served() -> Iterator[Served]:
     serving = Served([])
     yield serving
-    if serving.server._thread.is_alive():
-        serving.server.close()
+    serving.server.close()
 
 
 @pytest.fixture
 def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., End]:
     def watch(sinks: list[Sink], *script: Any, explain: Any = explainer, **options: Any) -> End:
         source = ScriptedSource(script, name="room", **options)
-        return Runtime(tiny_bundle, backend, explain, sinks).run(source, None)
+        return Runtime(tiny_bundle, backend, explain).watch([CameraSpec(source, None, sinks)])[0]
 
     return watch
 

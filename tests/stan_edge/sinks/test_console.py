@@ -10,10 +10,9 @@ from rich.console import Console
 from stan_edge.errors import SourceStalledError
 from stan_edge.model.bundle import Bundle
 from stan_edge.records import End, Load, Status, WindowCounts
+from stan_edge.sinks.base import Failures
 from stan_edge.sinks.console import ConsoleView, Screen
-from stan_edge.sinks.failures import Failures
-from stan_edge.sources import Fail
-from stan_edge.sources.scripted import Step
+from stan_edge.sources.scripted import Fail, Step
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
 FAILS = Fail(SourceStalledError("Camera door gives no frames."))
@@ -23,7 +22,7 @@ def test_piped_output_is_a_headline_a_line_per_event_and_a_summary(
     run: Callable[..., object], scene: list[Step], tiny_bundle: Bundle
 ) -> None:
     out = io.StringIO()
-    run([ConsoleView(Console(file=out, width=200), tiny_bundle.contract, "vanilla")], *scene, FAILS, live=False)
+    run([ConsoleView(Screen(Console(file=out, width=200)), tiny_bundle.contract, "vanilla")], *scene, FAILS, live=False)
     first, *events, last = out.getvalue().splitlines()
     assert first == "room  tiny on onnxruntime f32, vanilla, blend view"
     assert len(events) == 2
@@ -37,7 +36,7 @@ def test_on_a_terminal_the_view_is_redrawn_and_the_summary_stays(
 ) -> None:
     out = io.StringIO()
     console = Console(file=out, width=120, force_terminal=True, color_system=None)
-    run([ConsoleView(console, tiny_bundle.contract, "vanilla")], *scene, live=False)
+    run([ConsoleView(Screen(console), tiny_bundle.contract, "vanilla")], *scene, live=False)
     assert "13 of 13 windows explained; end of stream" in out.getvalue()
     assert "falling" in out.getvalue()
 
@@ -46,7 +45,7 @@ def test_on_a_terminal_the_view_is_redrawn_and_the_summary_stays(
 def test_what_happens_to_the_camera_is_said(tiny_bundle: Bundle, terminal: bool) -> None:
     out = io.StringIO()
     console = Console(file=out, width=200, force_terminal=terminal, color_system=None)
-    view = ConsoleView(console, tiny_bundle.contract, "vanilla")
+    view = ConsoleView(Screen(console), tiny_bundle.contract, "vanilla")
     view.record(START)
     view.record(Status("room", "lost", "room cannot be reached [Errno 111].", 0, 12.5))
     view.record(Status("room", "online", None, 3, 20.0))

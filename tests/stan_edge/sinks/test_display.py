@@ -15,5 +15,6 @@ def test_a_display_without_a_screen_is_refused_by_its_flag(
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ConfigError, match="--display: there is no screen"):
+    with pytest.raises(ConfigError, match="no screen here; leave it out") as refused:
         Display(tiny_bundle.contract, "vanilla", threading.Event())
+    assert refused.value.field == "pictures.display"

@@ -17,22 +17,25 @@ import pytest
 from bench.faults.small_disk import fill
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceStalledError
-from stan_edge.evidence.pack import ABOUT, CLIP, MAPS, RECORDS, changed
-from stan_edge.live.runtime import Runtime
+from stan_edge.evidence.pack import ABOUT, CLIP, MAPS, RECORDS
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import CONTRACT, Bundle
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.predictor import Explainer
+from stan_edge.retention import Retention
 from stan_edge.sinks import evidence
 from stan_edge.sinks.evidence import WAITING_CASES, Evidence
-from stan_edge.sources import Fail, Frame, Gap, ScriptedSource, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
+from tests.stan_edge.evidence.conftest import changed
 from tests.stan_edge.sinks.conftest import START, an_event
 
 
 @pytest.fixture
 def make(eager_bundle: Bundle, tmp_path: Path) -> Callable[..., Evidence]:
-    def start(folder: Path | None = None, **options: float) -> Evidence:
-        return Evidence(folder or tmp_path / "evidence", eager_bundle, "vanilla", "none", **options)
+    def start(folder: Path | None = None, around_s: float = 5.0) -> Evidence:
+        return Evidence(folder or tmp_path / "evidence", eager_bundle, "none", around_s, Retention())
 
     return start
 
@@ -50,7 +53,9 @@ def watch(
     def run(*then: Show | Gap | Fail, live: bool = False, **options: float) -> Evidence:
         sink = make(**options)
         script = [Show([*noisy(15, 60), *noisy(30, 190)], 10), *then]
-        Runtime(eager_bundle, backend, explainer, [sink]).run(ScriptedSource(script, live=live, name="room"), None)
+        Runtime(eager_bundle, backend, explainer).watch(
+            [CameraSpec(ScriptedSource(script, live=live, name="room"), None, [sink])]
+        )
         return sink
 
     return run
@@ -227,6 +232,6 @@ def test_memory_is_bounded_by_the_ring_however_long_it_runs(
     for k in range(2000):
         sink.frame(Frame(k, k / 10, pictures[k % len(pictures)]), NOBODY)
         if k % 500 == 499:
-            held.append(sink._collector._ring.used_bytes)  # type: ignore[union-attr]
+            held.append(sink._collector._ring.used_bytes)
     assert max(held) <= 1.05 * held[0]
     sink.close()

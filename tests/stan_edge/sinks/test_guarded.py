@@ -11,7 +11,8 @@ import pytest
 from stan_edge.errors import ConfigError
 from stan_edge.records import End, Record
 from stan_edge.sinks.base import Guarded, Sink
-from stan_edge.sources import Frame, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Show
 
 STEPS = ("turn", "record", "frame", "window", "timeline", "close")
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from stan_edge.errors import ConfigError
 from stan_edge.pipeline.predictor import Explainer
@@ -22,7 +23,8 @@ from stan_edge.records import End
 from stan_edge.sinks import health, http
 from stan_edge.sinks.base import Sink
 from stan_edge.sinks.http import HttpServer, ListenAddress
-from stan_edge.sources import Frame, Gap, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Gap, Show
 from tests.stan_edge.sinks.conftest import Served
 
 
@@ -43,7 +45,7 @@ def test_ready_is_who_has_a_model_and_sees(
             if age_s is not None and age_s > 0.8:
                 seen.append((served.ask("/health/ready")[0], served.ask("/health/live")[0]))
 
-    run([*served.sinks[:2], Asking()], Show(list(noisy(5, 60)), 10), Gap(2.0), live=True, realtime=True)
+    run([*served.sinks, Asking()], Show(list(noisy(5, 60)), 10), Gap(2.0), live=True, realtime=True)
     assert seen[0] == (200, 200)
     assert set(seen[1:]) == {(503, 200)}  # the camera gives nothing, the loop turns
     served.health.frame(None, None)  # type: ignore[arg-type]
@@ -69,7 +71,7 @@ def test_live_is_who_turns(
             found.append(served.ask("/health/live")[0])
             return explainer(*args)
 
-    run(served.sinks[:2], Show(list(noisy(21, 60)), 10), live=False, explain=Hanging())
+    run(served.sinks, Show(list(noisy(21, 60)), 10), live=False, explain=Hanging())
     assert found[:2] == [200, 503]
 
 
@@ -148,7 +150,7 @@ def test_clients_that_say_nothing_take_neither_threads_nor_the_place_of_others(
 
 def test_an_address_that_is_taken_is_refused_by_its_field(served: Served) -> None:
     with pytest.raises(ConfigError, match=f"127.0.0.1:{served.port} cannot be listened on") as refused:
-        HttpServer(ListenAddress("127.0.0.1", served.port), [served.health], served.metrics.registry)
+        HttpServer(ListenAddress("127.0.0.1", served.port), [served.health], CollectorRegistry())
     assert refused.value.field == "http.listen"
 
 

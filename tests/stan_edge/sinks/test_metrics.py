@@ -22,11 +22,13 @@ from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Record, Status, WindowCounts
 from stan_edge.sinks import health
 from stan_edge.sinks.base import Sink
+from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
 from stan_edge.sinks.health import Health
 from stan_edge.sinks.http import HttpServer, ListenAddress
 from stan_edge.sinks.metrics import Families, Metrics
-from stan_edge.sources import Black, Frame, Show
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Black, Show
 from tests.stan_edge.sinks.conftest import HOP_S, START, Served, a_window, an_event
 
 
@@ -141,7 +143,7 @@ def test_deliveries_are_counted() -> None:
         def take(self, record: object, at: str) -> None:
             released.wait(20)
 
-    stuck = Stuck("stuck")
+    stuck = Stuck("stuck", Outbox(None))
     serving = Served([stuck])
     for _ in range(4):
         stuck.record(START)

@@ -10,8 +10,7 @@ import pytest
 from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
 from stan_edge.model.bundle import Bundle
 from stan_edge.sinks.overlay import STRIP_PX, WIDTH_PX, OverlayVideo
-from stan_edge.sources import Fail
-from stan_edge.sources.scripted import Step
+from stan_edge.sources.scripted import Fail, Step
 from tests.stan_edge.full_disk import full_disk
 
 FRAMES = 45
@@ -47,24 +46,22 @@ def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("seen.avi", r"--save-video .*seen\.avi: only \.mp4"),
-        ("nowhere/seen.mp4", r"--save-video .*nowhere does not exist"),
-    ],
+    ("name", "says"), [("seen.avi", r"seen\.avi: only \.mp4"), ("nowhere/seen.mp4", r"nowhere does not exist")]
 )
 def test_a_file_that_cannot_be_written_is_refused_at_the_start(
     tiny_bundle: Bundle, tmp_path: Path, name: str, says: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         OverlayVideo(tmp_path / name, tiny_bundle.contract, "vanilla")
+    assert refused.value.field == "pictures.video"
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
     run: Callable[..., object], scene: list[Step], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     sink = OverlayVideo(tmp_path / "seen.mp4", tiny_bundle.contract, "vanilla")
-    says = r"--save-video .*seen\.mp4: cannot be written \(0 of 45 pictures can be read back\); make room"
-    with pytest.raises(ConfigError, match=says), full_disk():
+    says = r"seen\.mp4 cannot be written \(0 of 45 pictures can be read back\); make room"
+    with pytest.raises(ConfigError, match=says) as refused, full_disk():
         run([sink], *scene, live=False)
+    assert refused.value.field == "pictures.video"
     assert list(tmp_path.iterdir()) == []

@@ -17,13 +17,13 @@ import pytest
 
 from stan_edge.backends.base import Backend
 from stan_edge.errors import SourceConnectError
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import End, Load, Status, WindowCounts
 from stan_edge.sinks import systemd
 from stan_edge.sinks.systemd import Service, Systemd
-from stan_edge.sources import Fail, Gap, ScriptedSource, Show
+from stan_edge.sources.scripted import Fail, Gap, ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window
 
@@ -89,7 +89,7 @@ def opened() -> Systemd:
 def run(tiny_bundle: Bundle, backend: Backend, explainer: Explainer) -> Callable[..., Any]:
     def watch(sink: Systemd, *script: Any, explain: Any = explainer, **options: Any) -> Any:
         source = ScriptedSource(script, name="room", **options)
-        return Runtime(tiny_bundle, backend, explain, [sink]).run(source, None)
+        return Runtime(tiny_bundle, backend, explain).watch([CameraSpec(source, None, [sink])])[0]
 
     return watch
 

@@ -15,8 +15,8 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.person.tracking import NOBODY
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.sinks.timeline_picture import THUMB_GAP_S, THUMB_PX, THUMBS, TimelinePicture
-from stan_edge.sources import Fail, Frame
-from stan_edge.sources.scripted import Step
+from stan_edge.sources import Frame
+from stan_edge.sources.scripted import Fail, Step
 from tests.stan_edge.full_disk import full_disk
 from tests.stan_edge.sinks.conftest import an_event
 
@@ -105,20 +105,19 @@ def test_a_run_that_never_saw_a_frame_leaves_nothing_behind(
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [
-        ("timeline.jpg", r"--save-timeline .*timeline\.jpg: only \.png"),
-        ("nowhere/timeline.png", r"--save-timeline .*nowhere does not exist"),
-    ],
+    [("timeline.jpg", r"timeline\.jpg: only \.png"), ("nowhere/timeline.png", r"nowhere does not exist")],
 )
 def test_a_file_that_cannot_be_written_is_refused_at_the_start(
     tiny_bundle: Bundle, tmp_path: Path, name: str, says: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         TimelinePicture(tmp_path / name, tiny_bundle.contract, "vanilla")
+    assert refused.value.field == "pictures.timeline"
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(watched: TimelinePicture, tmp_path: Path) -> None:
-    says = r"--save-timeline .*timeline\.png: cannot be written \(.+\); make room"
-    with pytest.raises(ConfigError, match=says), full_disk():
+    says = r"timeline\.png cannot be written \(.+\); make room"
+    with pytest.raises(ConfigError, match=says) as refused, full_disk():
         watched.close()
+    assert refused.value.field == "pictures.timeline"
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from stan_edge.clock import SimulatedClock
 from stan_edge.errors import SourceDecodeError
 from stan_edge.records import Status
-from stan_edge.sources import Duplicate, Fail, Frame, Gap, Reader, ScriptedSource, Show, open_source
+from stan_edge.sources import Frame, Reader, open_source
+from stan_edge.sources.scripted import Duplicate, Fail, Gap, ScriptedSource, Show
 from tests.stan_edge.sources.conftest import picture, write_video
 
 
@@ -77,9 +78,9 @@ def test_the_buffer_is_bounded_in_bytes_and_keeps_the_newest() -> None:
     with closing(Reader(script, max_frames=100, max_bytes=4 * frame_bytes)) as reader:
         while not reader._finished:
             time.sleep(0.001)
-        assert reader.buffered_bytes == 4 * frame_bytes
+        assert reader._bytes == 4 * frame_bytes
         assert [frame.index for frame in iter(lambda: reader.get(5.0), None)] == [46, 47, 48, 49]
-        assert (reader.dropped, reader.buffered_bytes) == (46, 0)
+        assert (reader.dropped, reader._bytes) == (46, 0)
 
 
 def test_one_picture_is_kept_however_large_it_is() -> None:

@@ -12,9 +12,10 @@ import pytest
 from stan_edge.clock import SimulatedClock
 from stan_edge.errors import ConfigError, SourceAuthError, SourceConnectError, SourceError, SourceStalledError
 from stan_edge.records import Status
-from stan_edge.sources import Duplicate, Fail, Frame, Gap, Jump, Off, Reader, Reconnecting, ScriptedCamera, Show, Source
+from stan_edge.sources import Frame, Reader, Reconnecting, Source
 from stan_edge.sources.reconnecting import retry_s
-from stan_edge.sources.scripted import Step
+from stan_edge.sources.scripted import Duplicate, Fail, Gap, Jump, Off, Show, Step
+from stan_edge.sources.scripted_camera import ScriptedCamera
 from tests.stan_edge.sources.conftest import picture
 
 GONE = SourceConnectError("room cannot be reached.")

@@ -7,21 +7,8 @@ import time
 
 import pytest
 
-from stan_edge.clock import SimulatedClock
-from stan_edge.errors import ConfigError, SourceConnectError, SourceStalledError
-from stan_edge.sources import (
-    Black,
-    Damage,
-    Duplicate,
-    Fail,
-    Freeze,
-    Gap,
-    Jump,
-    Off,
-    ScriptedCamera,
-    ScriptedSource,
-    Show,
-)
+from stan_edge.errors import ConfigError, SourceStalledError
+from stan_edge.sources.scripted import Black, Damage, Duplicate, Fail, Freeze, Gap, Jump, ScriptedSource, Show
 from tests.stan_edge.sources.conftest import frames_of, picture
 
 
@@ -85,40 +72,3 @@ def test_duplicates_damage_and_jumps_can_be_scripted() -> None:
     assert [frame.t_capture_s for frame in frames] == pytest.approx([0, 0.1, 0.1, 0.1, 0.4, 0.5, 100.6, -99.3])
     assert [frame.damaged for frame in frames] == [False] * 4 + [True] * 2 + [False] * 2
     assert [int(frame.image[0, 0, 0]) for frame in frames] == [10, 20, 20, 20, 20, 20, 30, 40]
-
-
-GONE = SourceConnectError("gone")
-
-
-def test_a_scripted_camera_lives_whether_anybody_looks_or_not() -> None:
-    clock = SimulatedClock()
-    pictures = [picture(k) for k in range(10)]
-    camera = ScriptedCamera([Show(pictures, fps=1), Off(5.0, GONE), Show(pictures, fps=1)], clock)
-    first = camera.open()
-    assert [frame.index for frame in (first.read(), first.read()) if frame] == [0, 1]
-    clock.wait(lambda: False, 3.5)
-    again = camera.open()
-    frame = again.read()
-    assert frame is not None
-    assert (frame.index, frame.t_capture_s, int(frame.image[0, 0, 0])) == (0, 0.0, 5)  # counts from its own beginning
-    for _ in range(4):
-        assert again.read() is not None
-    with pytest.raises(SourceConnectError, match="gone"):
-        again.read()
-    assert camera.now_s() == 10.0
-    with pytest.raises(SourceConnectError, match="gone"):
-        camera.open()
-    clock.wait(lambda: False, 5.0)
-    assert len(frames_of(camera.open())) == 10
-    assert camera.opened_s == [0.0, 4.5, 10.0, 15.0]
-    assert camera.open().read() is None
-
-
-def test_a_silent_scripted_camera_runs_into_its_read_timeout() -> None:
-    clock = SimulatedClock()
-    camera = ScriptedCamera([Show([picture(0)], fps=1), Gap(60.0), Show([picture(0)], fps=1)], clock)
-    connection = camera.open()
-    assert connection.read() is not None
-    with pytest.raises(SourceStalledError):
-        connection.read()
-    assert clock.now_s() == 5.0

@@ -13,11 +13,12 @@ import pytest
 from stan_edge.backends.base import Precision
 from stan_edge.backends.tensorrt.build import MOST_WINDOWS, build_engine
 from stan_edge.backends.tensorrt.cache import AHEAD_OF_TIME
-from stan_edge.backends.tensorrt.engines import Choice, build_engines, choose
+from stan_edge.backends.tensorrt.library import Choice, choose
 from stan_edge.errors import BackendUnavailableError
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import METHODS, Method
 from stan_export.builder import GraphBuilder
+from stan_export.engines import build_engines
 
 trt = pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from stan_edge.backends.base import Backend
-from stan_edge.live.runtime import Runtime
+from stan_edge.live.runtime import CameraSpec, Runtime
 from stan_edge.model.bundle import Bundle
 from stan_edge.pipeline.predictor import Explainer
 from stan_edge.records import Record
 from stan_edge.sinks.delivery import worker
+from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
-from stan_edge.sources import ScriptedSource, Show
+from stan_edge.sources.scripted import ScriptedSource, Show
 from tests.conftest import wait_until
 from tests.stan_edge.sinks.conftest import START, a_window, an_event
 
@@ -27,7 +28,7 @@ class Noting(DeliveryWorker):
         self.taken: list[Record] = []
         self.left = False
         self._do = do
-        super().__init__("noting")
+        super().__init__("noting", Outbox(None))
 
     def take(self, record: Record, at: str) -> None:
         self.taken.append(record)
@@ -43,7 +44,7 @@ def run(
 ) -> Callable[..., Any]:
     def watch(sink: DeliveryWorker) -> Any:
         source = ScriptedSource([Show([*noisy(30, 60), *noisy(30, 190)], 10)], live=False, name="room")
-        return Runtime(tiny_bundle, backend, explainer, [sink]).run(source, None)
+        return Runtime(tiny_bundle, backend, explainer).watch([CameraSpec(source, None, [sink])])[0]
 
     return watch
 

@@ -30,8 +30,9 @@ def command(
     from rich.console import Console
 
     from stan_edge.backends.tensorrt.cache import engines_folder
-    from stan_edge.backends.tensorrt.engines import build_engines, choose
+    from stan_edge.backends.tensorrt.library import choose
     from stan_edge.model.bundle import methods_named, methods_of, open_bundle, shipped_bundle
+    from stan_export.engines import build_engines
 
     chosen = choose(backend, precision)
     opened = open_bundle(bundle or shipped_bundle())

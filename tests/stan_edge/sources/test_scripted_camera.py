@@ -1,11 +1,17 @@
-"""Simulated time passes only when everybody waits."""
+"""Simulated time passes only when everybody waits, and a scripted camera lives by it."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+import pytest
+
 from stan_edge.clock import SimulatedClock, SystemClock
+from stan_edge.errors import SourceConnectError, SourceStalledError
+from stan_edge.sources.scripted import Gap, Off, Show
+from stan_edge.sources.scripted_camera import ScriptedCamera
+from tests.stan_edge.sources.conftest import frames_of, picture
 
 
 def test_waiting_alone_takes_no_time_and_passes_all_of_it() -> None:
@@ -68,3 +74,40 @@ def test_what_was_waited_for_wakes_at_once() -> None:
         started_s = clock.now_s()
         assert clock.wait(lambda ready=ready: bool(ready), 60.0)
         assert clock.now_s() - started_s < 5.0
+
+
+GONE = SourceConnectError("gone")
+
+
+def test_a_scripted_camera_lives_whether_anybody_looks_or_not() -> None:
+    clock = SimulatedClock()
+    pictures = [picture(k) for k in range(10)]
+    camera = ScriptedCamera([Show(pictures, fps=1), Off(5.0, GONE), Show(pictures, fps=1)], clock)
+    first = camera.open()
+    assert [frame.index for frame in (first.read(), first.read()) if frame] == [0, 1]
+    clock.wait(lambda: False, 3.5)
+    again = camera.open()
+    frame = again.read()
+    assert frame is not None
+    assert (frame.index, frame.t_capture_s, int(frame.image[0, 0, 0])) == (0, 0.0, 5)  # counts from its own beginning
+    for _ in range(4):
+        assert again.read() is not None
+    with pytest.raises(SourceConnectError, match="gone"):
+        again.read()
+    assert camera.now_s() == 10.0
+    with pytest.raises(SourceConnectError, match="gone"):
+        camera.open()
+    clock.wait(lambda: False, 5.0)
+    assert len(frames_of(camera.open())) == 10
+    assert camera.opened_s == [0.0, 4.5, 10.0, 15.0]
+    assert camera.open().read() is None
+
+
+def test_a_silent_scripted_camera_runs_into_its_read_timeout() -> None:
+    clock = SimulatedClock()
+    camera = ScriptedCamera([Show([picture(0)], fps=1), Gap(60.0), Show([picture(0)], fps=1)], clock)
+    connection = camera.open()
+    assert connection.read() is not None
+    with pytest.raises(SourceStalledError):
+        connection.read()
+    assert clock.now_s() == 5.0
