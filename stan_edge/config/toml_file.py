@@ -88,7 +88,19 @@ def read_toml(path: Path) -> TomlFile:
     Raises:
         ConfigError: it cannot be read, is too large, or is not TOML; the line is named.
     """
-    text = _read_text(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path}: cannot be read ({reason}); give a configuration file (TOML).") from None
+    if len(content) > LARGEST_BYTES:
+        raise ConfigError(f"{path}: is larger than {LARGEST_BYTES >> 10} KiB; give a configuration file (TOML).")
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
     try:
         return TomlFile(path, text, tomllib.loads(text))
     except (ValueError, RecursionError) as error:  # tomllib passes on those of int(), of dates, and of deep nesting
@@ -113,19 +125,3 @@ def _has(document: Any, key: Key) -> bool:
         except (KeyError, IndexError, TypeError):
             return False
     return True
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read ({reason}); give a configuration file (TOML).") from None
-    if len(content) > LARGEST_BYTES:
-        raise ConfigError(f"{path}: is larger than {LARGEST_BYTES >> 10} KiB; give a configuration file (TOML).")
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
