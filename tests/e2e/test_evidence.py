@@ -127,5 +127,5 @@ def test_a_video_alone_is_not_hidden_unless_asked(demo, stan_edge, tmp_path, ori
 
 def test_wrong_options_are_refused_before_anything_runs(refused, tmp_path):
     (tmp_path / "file").touch()
-    refused("run", "--demo", "--privacy", "much", says=("--privacy 'much' is not one of none, blur, silhouette",))
+    refused("run", "--demo", "--privacy", "much", says=("--privacy: must be 'none', 'blur' or 'silhouette'",))
     refused("run", "--demo", "--evidence", tmp_path / "file", says=("--evidence", "cannot be a folder"))

@@ -37,7 +37,7 @@ def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
         (
             "film.mkv",
             ("-o", "film.png", "--privacy", "mosaic"),
-            "--privacy 'mosaic' is not one of none, blur, silhouette",
+            "--privacy: 'mosaic' is not one of none, blur, silhouette",
         ),
         ("film.mkv", ("-o", "film.png", "--target-class", "background"), "is not one of falling"),
         ("typo.mkv", ("-o", "film.png"), "typo.mkv does not exist"),
@@ -51,6 +51,8 @@ def test_what_does_not_fit_is_said_in_a_sentence(refused, tmp_path, monkeypatch,
 
 
 def test_people_are_hidden_when_that_is_asked_for_and_only_then(stan_edge, tmp_path):
+    from stan_edge.reports.charts import LINE_PX, MARGIN_PX
+    from stan_edge.reports.recording_charts import KEY_FRAME_PX, LEFT_PX
     from stan_edge.sources import demo_clip
 
     pictures, labels = {}, {}
@@ -61,7 +63,9 @@ def test_people_are_hidden_when_that_is_asked_for_and_only_then(stan_edge, tmp_p
         pictures[privacy], labels[privacy] = cv2.imread(str(out)), ran.stdout.split("written")[0]
     assert labels["none"] == labels["blur"] == labels["silhouette"]
     assert len({picture.shape for picture in pictures.values()}) == 1
-    tracks, shown = slice(0, 240), (slice(300, 390), slice(14, 214))  # the first key frame, below its caption
+    tracks = slice(0, 240)
+    bottom = -(LINE_PX + MARGIN_PX)
+    shown = slice(bottom - KEY_FRAME_PX // 2, bottom), slice(LEFT_PX, LEFT_PX + KEY_FRAME_PX)  # in the first key frame
     assert np.array_equal(pictures["blur"][tracks], pictures["none"][tracks])
     assert np.array_equal(pictures["silhouette"][tracks], pictures["none"][tracks])
     details = {name: cv2.Laplacian(picture[shown], cv2.CV_32F).var() for name, picture in pictures.items()}
