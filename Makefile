@@ -8,7 +8,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUNTIME_TESTS := tests/e2e tests/stan_edge/live tests/stan_edge/sources tests/stan_edge/sinks tests/stan_edge/evidence \
+	tests/stan_edge/journal tests/docs
+# bytecode is compiled when a module is first imported: most never are
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
 .PHONY: demo test test-runtime test-models test-slow check docs tables clean
 
@@ -18,15 +21,16 @@ demo: $(VENV)/.runtime
 	@du -sh $(VENV) | awk '{print "installed: " $$1}'
 	@echo "look at .demo/annotated.mp4 and .demo/timeline.png"
 
-# Two at a time: what runs a camera in real time, and beside it, with the processor's leftovers, what only computes.
+# Two halves side by side: cameras and commands in real time, and beside them, with the processors' leftovers, what only
+# computes. Unbuffered, so that progress shows when the output is piped.
 test: check
-	$(MAKE) --no-print-directory -j2 --output-sync=line test-runtime test-models
+	PYTHONUNBUFFERED=1 $(MAKE) --no-print-directory -j2 --output-sync=line test-runtime test-models
 
 test-runtime: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/e2e tests/stan_edge tests/stan_bench tests/test_architecture.py
+	$(BIN)/python -m pytest $(RUNTIME_TESTS)
 
 test-models: $(VENV)/.dev
-	nice -n 10 $(BIN)/python -m pytest tests/stan_train tests/stan_export tests/stan_eval
+	nice -n 10 $(BIN)/python -m pytest tests $(RUNTIME_TESTS:%=--ignore=%)
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -50,6 +50,7 @@ def test_what_does_not_fit_is_said_in_a_sentence(refused, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
 
 
+@pytest.mark.slow
 def test_people_are_hidden_when_that_is_asked_for_and_only_then(stan_edge, tmp_path):
     from stan_edge.reports.charts import LINE_PX, MARGIN_PX
     from stan_edge.reports.recording_charts import KEY_FRAME_PX, LEFT_PX

@@ -10,6 +10,7 @@ from tests.e2e.conftest import records
 from tests.stan_export.classifier.conftest import CLASSES, FRAMES, hugging_face  # noqa: F401 - a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["timesformer", pytest.param("vivit", marks=pytest.mark.slow)])
 def test_it_runs_like_any_bundle(kind, stan_edge, hugging_face, tmp_path):  # noqa: F811
     exported = stan_edge(

@@ -215,6 +215,7 @@ def pictures_of_the_demo() -> list[np.ndarray]:
     return pictures
 
 
+@pytest.mark.slow
 def test_a_recording_whose_run_was_killed_is_replayed_as_far_as_it_got(stan_edge, tmp_path):
     folder = tmp_path / "journal"
     process = subprocess.Popen(
@@ -228,6 +229,7 @@ def test_a_recording_whose_run_was_killed_is_replayed_as_far_as_it_got(stan_edge
     assert "was cut off" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_stopped_recording_is_replayed_up_to_where_it_was_stopped(stan_edge, tmp_path):
     folder = tmp_path / "journal"
     process = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+import pytest
 import torch
 
 from stan_train.checkpoint import load_checkpoint
@@ -11,6 +12,7 @@ from stan_train.model import Stan, variant
 from tests.e2e.conftest import records
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_exported_and_run(stan_edge, tmp_path):
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     train = ("train", "-o", run, "--size", "32", "--clips", "10", "--epochs", "1")

@@ -50,6 +50,7 @@ def losses(folder: Path) -> list[tuple[float, float]]:
         return [(float(row["train_loss"]), float(row["val_loss"])) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(stan_edge, manifest, tmp_path):
     command = ("train", "--data", manifest, *QUICK)
     one = stan_edge(*command, "-o", tmp_path / "one", timeout_s=300)
@@ -67,6 +68,7 @@ def test_two_processes_have_the_losses_of_one(stan_edge, manifest, tmp_path):
     assert losses(tmp_path / "three") == losses(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_a_fold_leaves_its_person_out_and_a_two_pass_bundle_runs(stan_edge, manifest, tmp_path):
     run = tmp_path / "run"
     trained = stan_edge(
@@ -88,6 +90,7 @@ def test_a_fold_leaves_its_person_out_and_a_two_pass_bundle_runs(stan_edge, mani
     assert seen.returncode == 0, seen.stderr
 
 
+@pytest.mark.slow
 def test_weak_labels_are_sampled_as_whole_clips(stan_edge, manifest, tmp_path):
     run = tmp_path / "run"
     trained = stan_edge("train", "-o", run, "--data", manifest, "--whole-clips", *QUICK, timeout_s=300)
@@ -135,6 +138,7 @@ def test_a_class_of_one_person_cannot_be_left_out(refused, manifest, tmp_path):
     assert "Only subject 'person-1' shows class 'falling'" in said
 
 
+@pytest.mark.slow
 def test_broken_clips_are_named_and_a_run_goes_on_with_its_own_clips_only(
     stan_edge, refused, make_clip, manifest, tmp_path
 ):

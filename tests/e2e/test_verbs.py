@@ -19,6 +19,7 @@ def rows(offline):
     return records(ran)
 
 
+@pytest.mark.slow
 def test_verify_prints_the_errors_of_every_backend_and_method(rows):
     assert {(row["backend"], row["method"]) for row in rows if row["precision"] == "f32"} == {
         (backend, method)
@@ -32,6 +33,7 @@ def test_verify_prints_the_errors_of_every_backend_and_method(rows):
         assert row["passed"] or row["precision"] != "f32"
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(
     "BF16" in the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
     reason="bf16 misses 2 % with the shipped model: vanilla maps 5.9 %, smoothgrad 5.2 %, staa 3.4 %",
@@ -41,6 +43,7 @@ def test_every_precision_present_reproduces_float64(rows):
     assert all(row["passed"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_precision_that_misses_parity_is_refused_by_run(stan_edge, rows):
     for row in rows:
         if row["method"] == "vanilla" and row["precision"] != "f32":
@@ -57,6 +60,7 @@ def test_doctor_says_that_this_machine_works(stan_edge):
         assert word in ran.stdout
 
 
+@pytest.mark.slow
 def test_bench_keeps_the_raw_values(offline):
     ran = offline("bench", "--repeat", "1", "--json", "-")
     assert ran.returncode == 0, ran.stderr

@@ -80,6 +80,7 @@ def _writes_elsewhere(_: object) -> str:
     return "taken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "bug"),
     [

@@ -178,6 +178,7 @@ def test_a_recording_that_is_zero_everywhere_passes_when_the_engine_says_zero(
     assert not replay(bundle, backend, Explainer(bundle, backend, "gradcam")).passed
 
 
+@pytest.mark.slow
 def test_verify_checks_the_other_methods_when_a_graph_does_not_load(
     bundle_copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +241,7 @@ class Opened:
         return exit, (3,)
 
 
+@pytest.mark.slow
 def test_recordings_that_unpack_to_more_than_a_gigabyte_are_refused(bundle_copy: Path, backend: Backend) -> None:
     with (
         zipfile.ZipFile(bundle_copy / PARITY, "w", zipfile.ZIP_DEFLATED) as archive,

@@ -53,6 +53,7 @@ def test_recordings_together_give_the_records_of_each_alone(
     assert all(diary.closed == 1 for diary in together.values())
 
 
+@pytest.mark.slow
 def test_so_does_the_shipped_model_with_its_person_search() -> None:
     bundle, backend = open_bundle(shipped_bundle()), open_backend(threads=1)
     explainer = Explainer(bundle, backend, "gradcam")

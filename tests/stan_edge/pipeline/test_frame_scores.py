@@ -38,7 +38,7 @@ def methods(*only: Method, **failing: str) -> list[Any]:
     they miss it. SmoothGrad's windows take ten times as long as those of any other, so it is slow."""
     params = []
     for method in only or METHODS:
-        marks = [pytest.mark.slow] if method == "smoothgrad" else []
+        marks = [pytest.mark.slow] if method in ("smoothgrad", "streaming") else []
         if method in failing:
             marks.append(pytest.mark.xfail(strict=True, raises=AssertionError, reason=failing[method]))
         params.append(pytest.param(method, marks=marks))
