@@ -20,7 +20,8 @@ from stan_edge.model.contract import Contract
 from stan_edge.person.anonymize import Privacy
 from stan_edge.pipeline.heat import SurestHeat
 from stan_edge.records import time_of_day
-from stan_edge.reports.drawing import add_heat, jpeg
+from stan_edge.reports.drawing import jpeg
+from stan_edge.reports.heat_colors import add_heat
 from stan_edge.reports.video_writer import VideoWriter, slots_of
 
 SCHEMA = 1

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from stan_edge.config.run_config import RunConfig
+from stan_edge.errors import concerning
 from stan_edge.files import plain_name
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
@@ -43,7 +44,8 @@ def open_picture_sinks(
         from stan_edge.sinks.evidence import Evidence
 
         keep = Retention(evidence.days, evidence.megabytes)
-        sinks.append(Evidence(evidence.folder, bundle, config.privacy, evidence.around_s, keep))
+        with concerning("evidence.folder"):
+            sinks.append(Evidence(evidence.folder, bundle, config.privacy, evidence.around_s, keep))
     return sinks
 
 

@@ -17,7 +17,8 @@ from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Event
 from stan_edge.reports.curve import Curve
-from stan_edge.reports.drawing import add_heat, scale_to
+from stan_edge.reports.drawing import scale_to
+from stan_edge.reports.heat_colors import add_heat
 from stan_edge.reports.key_frames import KeyFrame, KeyFrames
 from stan_edge.sources import Frame, Source
 from stan_edge.types import Image

@@ -17,7 +17,8 @@ from stan_edge.pipeline.predictor import Explanation
 from stan_edge.pipeline.timeline import TimelineFrame
 from stan_edge.pipeline.windows import Window
 from stan_edge.records import Record, WindowResult
-from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, add_heat, put_text, scale_to
+from stan_edge.reports.drawing import CYAN, DARK, GRAY, GREEN, RED, WHITE, put_text, scale_to
+from stan_edge.reports.heat_colors import add_heat
 from stan_edge.reports.video_writer import VideoWriter
 from stan_edge.sinks.base import Sink
 from stan_edge.sources import Frame

@@ -1,4 +1,4 @@
-"""Where an MQTT broker is, and the topics of a camera there; what is published on them is in `mqtt`."""
+"""Where an MQTT broker is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from stan_edge.errors import ConfigError
-from stan_edge.files import plain_name
 from stan_edge.sinks.delivery.address import split_url
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -62,30 +61,6 @@ class Broker:
             )
         tls = _trusting(ca) if parts.scheme == "mqtts" else None
         return cls(host, port, prefix, user or None, password or None, tls)
-
-
-class Topics:
-    """`<prefix>/<camera>/event`, `state`, `availability` and `window`.
-
-    - `event`: every phase of every event, in order, QoS 1; the next one goes when the broker has the one before.
-      A repetition after an outage has the same `id` and `sequence`.
-    - `state`: what is the case, retained: label, probability, alarms that are on, what is left out to stay on time.
-    - `availability`: `online` or `offline`, retained; the broker itself says `offline` when the connection breaks.
-    - `window`: verdicts, thinned out, not kept for a broker that is away.
-
-    What is retained is sent with QoS 0, and anew on every connection: a repetition by QoS 1 would bring an old state
-    back.
-
-    Args:
-        prefix: the first levels of this process' topics.
-    """
-
-    def __init__(self, prefix: str, camera: str) -> None:
-        self.prefix = prefix
-        names = ("event", "state", "availability", "window")
-        self.event, self.state, self.availability, self.window = (
-            f"{prefix}/{plain_name(camera)}/{name}" for name in names
-        )
 
 
 def _trusting(ca: Path | None) -> ssl.SSLContext:

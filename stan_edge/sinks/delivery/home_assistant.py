@@ -12,7 +12,7 @@ from typing import Any
 
 from stan_edge.files import plain_name
 from stan_edge.records import Start
-from stan_edge.sinks.delivery.broker import Topics
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 
 DISCOVERY_PREFIX = "homeassistant"
 EXPIRE_AFTER_S = 180

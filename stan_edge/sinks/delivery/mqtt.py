@@ -17,8 +17,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stan_edge.records import End, Event, Load, Record, Start, Status, WindowResult, to_line
-from stan_edge.sinks.delivery.broker import Broker, Topics
+from stan_edge.sinks.delivery.broker import Broker
 from stan_edge.sinks.delivery.home_assistant import discovery
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 from stan_edge.sinks.delivery.outbox import Outbox
 from stan_edge.sinks.delivery.worker import DeliveryWorker
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stan_edge.reports.drawing import add_heat
+from stan_edge.reports.heat_colors import add_heat
 from stan_edge.types import Square
 
 IMAGE = np.full((90, 160, 3), 100, np.uint8)

@@ -16,9 +16,9 @@ from stan_edge.cli.app import app
 from stan_edge.errors import ConfigError
 from stan_edge.model.bundle import Bundle, open_bundle
 from stan_edge.model.contract import Contract, Method
+from stan_eval.calibration.alarm_thresholds import Track, choose
 from stan_eval.calibration.calibrate import check_clips
 from stan_eval.calibration.choices import data_digest
-from stan_eval.calibration.hysteresis import Track, choose
 from stan_eval.calibration.report import limits
 from stan_export.seal import seal
 from stan_train.manifest import Clip, write_manifest

@@ -14,8 +14,8 @@ from stan_edge.errors import ConfigError
 from stan_edge.files import file_digest
 from stan_edge.model.contract import CalibrationRecord, Contract, Method
 from stan_edge.pipeline.predictor import softmax
-from stan_eval.calibration.hysteresis import Hysteresis, Track
-from stan_eval.calibration.hysteresis import choose as choose_hysteresis
+from stan_eval.calibration.alarm_thresholds import Hysteresis, Track
+from stan_eval.calibration.alarm_thresholds import choose as choose_hysteresis
 from stan_eval.calibration.temperature import Temperature, fit_temperature
 from stan_eval.replay import ClipWindows
 from stan_export.frame_calibration import Calibration, ScoredWindows, choose

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stan_edge.model.contract import Contract
+from stan_eval.calibration.alarm_thresholds import Hysteresis
 from stan_eval.calibration.choices import Chosen
-from stan_eval.calibration.hysteresis import Hysteresis
 
 
 def print_report(console: Console, chosen: Chosen, contract: Contract, false_alarms_per_hour: float) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.faults.mosquitto import Listener, Mosquitto
-from stan_edge.sinks.delivery.broker import Topics
 from stan_edge.sinks.delivery.home_assistant import discovery
+from stan_edge.sinks.delivery.mqtt_topics import Topics
 from tests.stan_edge.sinks.conftest import ALARMS, START, OpenMqtt, an_event, tell
 
 

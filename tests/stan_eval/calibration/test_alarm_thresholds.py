@@ -9,7 +9,7 @@ from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import EventSpec
 from stan_edge.pipeline.events import EventDetector
 from stan_edge.records import WindowResult
-from stan_eval.calibration.hysteresis import Span, Track, choose, settings, simulate
+from stan_eval.calibration.alarm_thresholds import Span, Track, choose, settings, simulate
 
 HOP_S = 0.2
 LEVELS = [None, 0.05, 0.2, 0.25, 0.3, 0.45, 0.5, 0.6, 0.75, 0.95, 1.0]
