@@ -110,7 +110,7 @@ def test_weak_labels_are_sampled_as_whole_clips(stan_edge, manifest, tmp_path):
         (("--val", "none.csv"), "cannot be read"),
         (("--size", "40"), "--size 40 must be a multiple of 16"),
         (("--window", "0"), "--window 0 must be at least 0.1"),
-        (("--precision", "16-mixed"), "--precision '16-mixed' is not one of auto, 32-true, bf16-mixed"),
+        (("--precision", "16-mixed"), "--precision: '16-mixed' is not one of auto, 32-true, bf16-mixed"),
         (("--devices", "3"), "2 micro-batches cannot be shared by 3 processes"),
         (("--lr", "-1"), "--lr -1 must be above 0"),
     ],
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said_in_a_sentence(refused, manifest, tmp_path, op
 def test_the_installed_command_says_what_does_not_fit(stan_edge, manifest, tmp_path):
     ran = stan_edge("train", "-o", tmp_path / "run", "--data", manifest, "--view", "sideways")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
-    assert "--view 'sideways' is not one of global, local, blend, union, late" in ran.stderr
+    assert "--view: 'sideways' is not one of global, local, blend, union, late" in ran.stderr
 
 
 @pytest.mark.parametrize("option", [("--val", "val.csv"), ("--folds", "subjects")])
