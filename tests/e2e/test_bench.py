@@ -45,6 +45,7 @@ def earlier(bench, tmp_path):
     return doctored
 
 
+@pytest.mark.slow
 def test_a_regression_is_exit_code_1_and_the_other_way_round_is_none(bench, earlier):
     status, out, err = bench(*PURE, "--against", earlier(0.01))
     assert status == 1

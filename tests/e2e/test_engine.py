@@ -34,6 +34,7 @@ def test_engines_are_built_ahead_of_time_kept_and_found_again(tiny_bundle: Bundl
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_damaged_engine_is_refused_and_built_again_by_force(
     tiny_bundle: Bundle, tmp_path: Path, stan_edge: Callable[..., Any]
 ) -> None:

@@ -113,6 +113,7 @@ def test_no_written_picture_shows_the_person_unless_asked(packs, originals):
     assert max(best["silhouette"]) < 0.6
 
 
+@pytest.mark.slow
 def test_a_video_alone_is_not_hidden_unless_asked(demo, stan_edge, tmp_path, originals):
     hidden = tmp_path / "hidden.mp4"
     assert stan_edge("run", "--demo", "--json", "--save-video", hidden, "--privacy", "blur").returncode == 0

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.conftest import write_video
 
 
+@pytest.mark.slow
 def test_the_demo_as_page_picture_and_table(stan_edge, tmp_path):
     from stan_edge.sources import demo_clip
 

@@ -146,6 +146,7 @@ def test_what_is_no_journal_is_refused(refused, folder, tmp_path):
     refused("run", "--demo", "--journal", str(folder / FILE), says=["--journal", "folder"])
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_still_lists_what_can_be_read_and_a_run_repairs_it(folder, stan_edge):
     data = bytearray((folder / FILE).read_bytes())
     data[18] ^= 1

@@ -82,6 +82,7 @@ def test_two_cameras_of_a_configuration_run_in_one_process_and_one_outlives_the_
     assert listed.returncode == 0
 
 
+@pytest.mark.slow
 def test_two_recordings_get_a_file_each_and_the_records_of_each_alone(stan_edge, tmp_path):
     clip = write_video(
         tmp_path / "noise.mkv", list(np.random.default_rng(0).integers(0, 255, (40, 96, 128, 3), np.uint8))

@@ -188,6 +188,7 @@ def test_an_address_that_is_taken_and_an_outbox_in_use_are_refused(refused, tmp_
     refused("run", "--demo", "--webhook", "http://127.0.0.1:1/", *outbox, says=["--outbox", "cannot be opened"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["variable", "file"])
 def test_the_password_need_not_be_in_the_address(mosquitto_with_users, where, tmp_path):
     (tmp_path / "password").write_text("hunter2\n")

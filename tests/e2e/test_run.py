@@ -68,11 +68,13 @@ def test_the_annotated_video_has_every_frame_and_the_timeline_can_be_seen(demo):
     assert sorted(path.name for path in folder.iterdir()) == ["seen.mp4", "timeline.png"]
 
 
+@pytest.mark.slow
 def test_the_same_file_twice_gives_the_same_records(demo, stan_edge):
     again = stan_edge("run", "--demo", "--json")
     assert without_times(records(again)) == without_times(records(demo[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_other_methods_explain_the_same_labels(demo, stan_edge, method):
     ran = stan_edge("run", "--demo", "--json", "--method", method)

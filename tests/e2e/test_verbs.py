@@ -53,6 +53,7 @@ def test_a_precision_that_misses_parity_is_refused_by_run(stan_edge, rows):
             assert row["passed"] or row["precision"] in ran.stderr
 
 
+@pytest.mark.slow
 def test_doctor_says_that_this_machine_works(stan_edge):
     ran = stan_edge("doctor")
     assert ran.returncode == 0, ran.stdout + ran.stderr

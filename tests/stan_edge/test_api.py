@@ -83,7 +83,10 @@ def test_a_stream_without_person_search_and_with_another_method_says_what_the_co
 
 @pytest.mark.parametrize(
     "video",
-    [demo_clip(), pytest.param(REAL, marks=pytest.mark.skipif(not REAL.is_file(), reason="the data set is not here"))],
+    [
+        demo_clip(),
+        pytest.param(REAL, marks=[pytest.mark.slow, pytest.mark.skipif(not REAL.is_file(), reason="no data set")]),
+    ],
 )
 def test_a_recording_explained_is_what_the_command_writes(
     model: stan_edge.Model,

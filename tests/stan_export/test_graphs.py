@@ -49,14 +49,14 @@ def _errors(exported, engine, method: str, form: Form = "volumes") -> dict[str, 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+@pytest.mark.parametrize("name", [pytest.param("stan_t", marks=pytest.mark.slow), "tiny"])
 def test_explain_graphs_equal_float64_for_every_class(name, form, method, engine, request):
     errors = _errors(request.getfixturevalue(name), engine, method, form)
     assert all(error < F32_TOLERANCE for error in errors.values()), errors
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["stan_t", "tiny"])
+@pytest.mark.parametrize("name", [pytest.param("stan_t", marks=pytest.mark.slow), "tiny"])
 def test_forward_graph_equals_float64(name, form, engine, request):
     exported = request.getfixturevalue(name)
     run, reference = engine(exported.folder / graph_file(None, form)), _reference(exported)

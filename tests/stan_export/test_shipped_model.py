@@ -37,7 +37,7 @@ def fall_of_the_demo() -> np.ndarray:
     return inputs.network_input(windows[12]).pictures[0]
 
 
-@pytest.mark.parametrize("frames", [noise, fall_of_the_demo])
+@pytest.mark.parametrize("frames", [pytest.param(noise, marks=pytest.mark.slow), fall_of_the_demo])
 def test_every_class_of_every_method_equals_float64_on_fresh_windows(frames) -> None:
     bundle, checkpoint = open_bundle(shipped_bundle()), load_checkpoint(CHECKPOINT)
     window = frames()
@@ -61,6 +61,7 @@ def test_every_class_of_every_method_equals_float64_on_fresh_windows(frames) -> 
                     assert np.abs(value - reference[key][c]).max() <= 1e-4 * largest, (name, method, c, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [noise, fall_of_the_demo])
 def test_smoothgrad_of_the_predicted_class_equals_float64_on_fresh_windows(frames) -> None:
     """One class: in float64 each takes half a minute."""

@@ -141,7 +141,7 @@ def receivers(_folder: Path) -> Iterator[Case]:
             _wait(lambda: webhook._failures > 0 or webhook.waiting == 0, 7.0, "it waits for an answer for ever")
             liar.answer = lambda connection: _heard(connection, good)
             webhook._not_before_s = 0.0  # its patience is tested elsewhere
-            webhook.wake()
+            webhook._worker.wake()
             began_s = time.monotonic()
             webhook.close()
             if webhook.waiting or time.monotonic() - began_s > 4.0:
