@@ -102,3 +102,11 @@ def plain_name(text: str) -> str:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         name = f"{name[:LONGEST_NAME]}_{digest[:6]}".strip("_")
     return name
+
+
+def cache_folder() -> Path | None:
+    """Where this machine keeps what can be made again; None without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stan-edge"
+    except RuntimeError:
+        return None

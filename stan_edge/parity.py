@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from stan_edge.backends.base import Backend
 from stan_edge.backends.registry import GPU_BACKENDS, candidates, open_candidate
 from stan_edge.errors import BackendError, BackendUnavailableError, BundleError, ParityError
+from stan_edge.files import cache_folder
 from stan_edge.model.bundle import Bundle
 from stan_edge.model.contract import Method
 from stan_edge.pipeline.predictor import Classifier, Explainer
@@ -206,8 +207,5 @@ def _memory_path(bundle: Bundle, backend: Backend, explainer: Explainer) -> Path
     engine = (backend.name, backend.version, backend.precision, backend.device, explainer.identity)
     tolerance = f"{TOLERANCE[backend.precision]:g}"
     key = "|".join((bundle.digest, *engine, platform.node(), explainer.method, tolerance, version("stan-edge")))
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
-    return cache / "stan-edge" / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    cache = cache_folder()
+    return cache and cache / "parity" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

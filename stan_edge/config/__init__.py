@@ -1,4 +1,4 @@
-"""What a run is told: one configuration, of a file, the environment, the command line or a program."""
+"""The configuration of a run, from a file, the environment, the command line or a program."""
 
 from stan_edge.config.run_config import RunConfig
 

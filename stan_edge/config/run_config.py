@@ -114,7 +114,7 @@ class PicturesConfig(Section):
 
 
 class MqttConfig(Section):
-    """The broker that is told."""
+    """The MQTT broker that receives events and state."""
 
     panel = "Telling other systems"
     url: Text | None = setting(

@@ -29,7 +29,7 @@ def run(config: RunConfig, *, stop: threading.Event | None = None, output: Outpu
 
     Args:
         stop: ends the run when it is set; what is in flight is finished and written.
-        output: also told of everything.
+        output: makes sinks that receive everything too.
 
     Returns:
         How each camera ended.

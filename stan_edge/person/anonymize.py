@@ -13,7 +13,7 @@ LEVELS: tuple[Privacy, ...] = ("none", "blur", "silhouette")
 
 GROWN = 0.25
 """Added to every side of the person's box, of its longer side, beyond the margin that the region has already: between
-two looks a falling head or arm leaves that one (bench/results/privacy.md)."""
+two detections a falling head or arm leaves that one (bench/results/privacy.md)."""
 CELLS = 16
 """Cells along the longer side of what is hidden: a face of somebody who stands is one or two."""
 SOFT_CELLS = 48

@@ -36,14 +36,14 @@ def watching(*, masks: bool) -> Iterator[PersonTracker]:
 class MediapipeDetector:
     """MediaPipe's pose model in tracking mode: one instance a stream, on one CPU core, nothing downloaded.
 
-    A look takes 16 ms while the person is tracked (one core of a server CPU). Its detector knows upright people
+    A detection takes 16 ms while the person is tracked (one core of a server CPU). Its detector knows upright people
     only, so a person lost while falling is looked for again at once: around the last box, upright and turned by
-    a quarter either way, up to three more looks. With tracking alone 0.84 of the first two seconds of GMDCSA24
+    a quarter either way, up to three more detections. With tracking alone 0.84 of the first two seconds of GMDCSA24
     falls and 0.80 of URFD's frames on the ground were found, so 0.98 and 0.99. Searching the whole picture
     instead found chairs, a backpack and a bystander.
 
     Args:
-        masks: give the person's pixels, too, at 1.7 ms a look (640x480); the boxes stay the same.
+        masks: give the person's pixels, too, at 1.7 ms a detection (640x480); the boxes stay the same.
 
     Raises:
         ConfigError: mediapipe is not installed.
@@ -57,7 +57,7 @@ class MediapipeDetector:
                 model_complexity=1,
                 smooth_landmarks=False,
                 enable_segmentation=masks,
-                smooth_segmentation=False,  # the look before may have been turned
+                smooth_segmentation=False,  # the detection before may have been turned
                 min_detection_confidence=MIN_CONFIDENCE,
                 min_tracking_confidence=MIN_CONFIDENCE,
             )

@@ -36,7 +36,7 @@ class Region:
     mask: Mask | None = field(default=None, compare=False, repr=False)
     """The person's pixels with margin; None where only the box is known."""
     seen_px: PixelBox | None = field(default=None, compare=False, repr=False)
-    """Tight box of the newest look, which `box_px` follows with some delay; None unless `tracked`."""
+    """Tight box of the newest detection, which `box_px` follows with some delay; None unless `tracked`."""
 
 
 NOBODY = Region(None, "none")
@@ -173,7 +173,7 @@ class PersonTracker:
     def _look(self, frame: Frame) -> Region:
         height_px, width_px = frame.image.shape[:2]
         found = self._detector.find(frame.image, self._region.box_px)
-        # A new person counts from the second look: in an empty room table legs pass for one, once at a time.
+        # A new person counts from the second detection: in an empty room table legs pass for one, once at a time.
         believed = found if self._region.box_px is not None or self._sighted else None
         self._sighted = found is not None
         box, mask = (believed.box, believed.mask) if believed else (None, None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from stan_edge.backends.base import Precision
 from stan_edge.backends.cuda import Gpu
 from stan_edge.errors import EngineFileError
-from stan_edge.files import file_digest
+from stan_edge.files import cache_folder, file_digest
 from stan_edge.model.bundle import WEIGHTS
 
 AHEAD_OF_TIME = "ahead of time"
@@ -62,11 +62,8 @@ def engine_key(backend: str, library_version: str, gpu: Gpu | None, precision: P
 
 def engines_folder() -> Path | None:
     """Where backends look for engines; None without a home."""
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
-    return cache / "stan-edge" / "engines"
+    cache = cache_folder()
+    return cache and cache / "engines"
 
 
 def store(folder: Path, key: EngineKey, plan: bytes) -> Path:
