@@ -5,6 +5,8 @@
 # make docs   builds the documentation into .site/, offline; warnings are errors
 # make tables   the paper's grid on synthetic clips, about an hour on two cores; a killed run goes on
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -22,15 +24,15 @@ demo: $(VENV)/.runtime
 	@echo "look at .demo/annotated.mp4 and .demo/timeline.png"
 
 # Two halves side by side: cameras and commands in real time, and beside them, with the processors' leftovers, what only
-# computes. Unbuffered, so that progress shows when the output is piped.
+# computes. Each line says which half it is of; unbuffered, so that progress also shows when the output is piped.
 test: check
-	PYTHONUNBUFFERED=1 $(MAKE) --no-print-directory -j2 --output-sync=line test-runtime test-models
+	$(MAKE) --no-print-directory -j2 test-runtime test-models
 
 test-runtime: $(VENV)/.dev
-	$(BIN)/python -m pytest $(RUNTIME_TESTS)
+	PYTHONUNBUFFERED=1 $(BIN)/python -m pytest $(RUNTIME_TESTS) 2>&1 | sed -u 's/^/runtime | /'
 
 test-models: $(VENV)/.dev
-	nice -n 10 $(BIN)/python -m pytest tests $(RUNTIME_TESTS:%=--ignore=%)
+	PYTHONUNBUFFERED=1 nice -n 10 $(BIN)/python -m pytest tests $(RUNTIME_TESTS:%=--ignore=%) 2>&1 | sed -u 's/^/models  | /'
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
