@@ -7,6 +7,8 @@
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
+# without bytecode every start of the command compiles everything again
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
