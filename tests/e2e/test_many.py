@@ -133,6 +133,7 @@ def test_what_is_wrong_with_one_of_several_cameras_is_said_with_its_line(refused
     assert refused("check-config", path, says=[says]).startswith(f"stan-edge: {path}, {where}: ")
 
 
+@pytest.mark.slow
 def test_a_check_names_every_camera_and_the_command_line_wins(stan_edge, tmp_path):
     path = tmp_path / "ward.toml"
     path.write_text(

@@ -84,6 +84,7 @@ def test_other_methods_explain_the_same_labels(demo, stan_edge, method):
     assert [w["frames"] for w in windows] != [w["frames"] for w in base]
 
 
+@pytest.mark.slow
 def test_a_still_clip_scores_flat(stan_edge, tmp_path):
     source = VideoFile(demo_clip())
     picture = source.read().image  # somebody stands in a room
@@ -98,6 +99,7 @@ def test_a_still_clip_scores_flat(stan_edge, tmp_path):
         assert not any(frame["important"] for frame in window["frames"])
 
 
+@pytest.mark.slow
 def test_a_still_picture_of_nothing_known_scores_flat(stan_edge, tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
     picture = cv2.resize(picture, (320, 240), interpolation=cv2.INTER_CUBIC)
@@ -110,6 +112,7 @@ def test_a_still_picture_of_nothing_known_scores_flat(stan_edge, tmp_path):
         assert max(scores) - min(scores) < 0.15
 
 
+@pytest.mark.slow
 def test_real_clips_run_to_their_end_and_differ(stan_edge, clips):
     one = stan_edge("run", clips / "gmdcsa24" / "Subject 1" / "Fall" / "13.mp4", "--json")
     other = stan_edge("run", clips / "urfd" / "fall-01-cam0.mp4", "--crop", "320,0,320,240", "--json")

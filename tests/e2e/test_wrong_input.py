@@ -38,6 +38,7 @@ def test_wrong_arguments(refused, args, words):
     refused("run", "--json", *args, says=words)
 
 
+@pytest.mark.slow
 def test_the_installed_command_refuses_with_every_verb(stan_edge, make_clip, bundle, tmp_path):
     (bundle / "weights.bin").unlink()
     weights = tmp_path / "other.safetensors"

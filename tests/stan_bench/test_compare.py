@@ -69,6 +69,7 @@ def test_it_is_json_with_raw_values(comparison: Comparison) -> None:
         assert row["explain_median_ms"] == shown.explain_median_ms
 
 
+@pytest.mark.slow
 def test_an_engine_says_where_its_nodes_run(tiny_bundle: Bundle, any_backend: Backend) -> None:
     assert isinstance(any_backend, Placing)
     for method in methods_of(tiny_bundle):

@@ -97,6 +97,7 @@ def test_the_first_result_is_reported_apart(camera_report: BenchReport) -> None:
     assert cold.first_result_late_ms == first.latency_ms
 
 
+@pytest.mark.slow
 def test_plays_are_added_up(tiny_bundle: Bundle, backend: Backend, explainer: Explainer, clip: Path) -> None:
     recording = Recording(clip, Crop(0, 0, 48, 48), person=False)
     measured = measure_camera(tiny_bundle, backend, explainer, recording, plays=2)

@@ -81,6 +81,7 @@ def test_a_stream_without_person_search_and_with_another_method_says_what_the_co
     assert len(expected) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "video",
     [

@@ -94,6 +94,7 @@ def other_shape(request, make, tmp_path_factory):
     return exported, exported.record(exported.clips(3, seed=13), np.arange(3) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_other_shapes_and_any_batch(form, engine, other_shape):
     exported, reference = other_shape

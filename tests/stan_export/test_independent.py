@@ -20,6 +20,8 @@ from stan_edge.model.contract import METHODS
 from stan_train.model import Attention, Stan
 from tests.stan_export.conftest import Exported
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 """Of the largest value of a clip; the bar of the project is 1e-4."""
 Explained = dict[str, tuple[np.ndarray, np.ndarray]]

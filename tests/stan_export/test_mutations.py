@@ -22,6 +22,8 @@ from stan_export.convolutions import Planes, Volumes
 from stan_export.network import Trunk
 from stan_train.model import Stan
 
+pytestmark = pytest.mark.slow
+
 Patch = pytest.MonkeyPatch
 FORMS_OF_CONVOLUTION = (Volumes, Planes)
 

@@ -52,6 +52,7 @@ def rows(tmp_path: Path) -> Path:
     return tmp_path / "r.onnx"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "precision"), [*((method, "f16") for method in METHODS if method != "streaming"), ("vanilla", "bf16")]
 )

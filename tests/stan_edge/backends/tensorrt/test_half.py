@@ -92,6 +92,7 @@ def shipped() -> Bundle:
     return open_bundle(shipped_bundle())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [pytest.param(m, marks=pytest.mark.slow) if m == "smoothgrad" else m for m in METHODS]
 )
@@ -102,6 +103,7 @@ def test_in_f16_every_method_of_the_shipped_model_is_close_to_float64(shipped: B
     assert max(row.logits_error, row.scores_error, row.map_error) < 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "passes"), [("gradcam", True), ("vanilla", False)])
 def test_in_bf16_only_what_needs_no_gradient_is_sure_to_pass(shipped: Bundle, method: Method, passes: bool) -> None:
     """Eight bits are too few for the maps of gradients: 2.5 to 4.6 % off; labels are right, 0.4 %."""
