@@ -69,26 +69,16 @@ def _run(contract: Contract, rng: random.Random) -> None:
 
 
 class _Copies:
-    """Copies of the shipped bundle that share its large files."""
+    """Copies of the shipped bundle; no links, because onnx refuses files that have several names, also the original."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._original = folder, shipped_bundle()
+        self._folder = folder
         self._number = 0
 
     def new(self) -> Path:
         copy = self._folder / f"bundle{self._number}"
         self._number += 1
-        copy.mkdir()
-        for path in self._original.iterdir():
-            if path.suffix in (".json", ".md"):
-                shutil.copy(path, copy)
-            else:
-                os.link(path, copy / path.name) if _same_disk(path, copy) else shutil.copy(path, copy)
-        return copy
-
-
-def _same_disk(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
+        return Path(shutil.copytree(shipped_bundle(), copy))
 
 
 @contextmanager
