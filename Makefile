@@ -1,6 +1,7 @@
 # make demo   install the runtime (no torch) into .venv and explain the clip that ships inside
 # make test   install everything into .venv; format, lint, types, tests with warnings as errors
 # make test-runtime, make test-models   its two halves: the runtime, and training and export
+# make check   its first part: format, lint, types, one-way imports, every option in one place
 # make test-slow   the tests that take minutes
 # make docs   builds the documentation into .site/, offline; warnings are errors
 # make tables   the paper's grid on synthetic clips, about an hour on two cores; a killed run goes on
@@ -48,6 +49,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/stan_edge/config/test_run_config.py
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml
