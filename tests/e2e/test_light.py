@@ -45,11 +45,17 @@ def test_matplotlib_is_loaded_where_a_picture_is_written_and_nowhere_else(tmp_pa
     assert "matplotlib" in loaded_by(f"{run}, '--save-timeline', {picture!r}])")
 
 
-def test_help_takes_less_than_half_a_second():
-    spent: list[float] = []
-    while not spent or (min(spent) >= 0.5 and len(spent) < 8):  # a busy neighbour on the core slows down even this
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([COMMAND, "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.5  # processor time: wall time would measure the machine's other work
+def processor_s(*command: str) -> float:
+    """Wall time would measure the machine's other work."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_is_quick():
+    """Half a second on a quiet machine, where the libraries that draw it take 0.17 s by themselves; in turns with these,
+    because a busy neighbour on the core slows down both."""
+    libraries = (sys.executable, "-c", "import typer, typer.rich_utils, pydantic, importlib.metadata")
+    spent = [(processor_s(COMMAND, "--help"), processor_s(*libraries)) for _ in range(4)]
+    assert min(help_s for help_s, _ in spent) < 3 * min(libraries_s for _, libraries_s in spent)
