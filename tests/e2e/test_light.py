@@ -54,8 +54,8 @@ def processor_s(*command: str) -> float:
 
 
 def test_help_is_quick():
-    """Half a second on a quiet machine, where the libraries that draw it take 0.17 s by themselves; in turns with these,
-    because a busy neighbour on the core slows down both."""
+    """Half a second on a quiet machine, where the libraries that draw it take 0.17 s by themselves. In turns with
+    these, because a busy neighbour on the core slows down both."""
     libraries = (sys.executable, "-c", "import typer, typer.rich_utils, pydantic, importlib.metadata")
     spent = [(processor_s(COMMAND, "--help"), processor_s(*libraries)) for _ in range(4)]
     assert min(help_s for help_s, _ in spent) < 3 * min(libraries_s for _, libraries_s in spent)
