@@ -1,4 +1,4 @@
-"""A journal that was written before record schema 2 (`run --demo --hop 1.0`) is read as if it were written today."""
+"""A journal that was written before record schema 2 (`run demo.mp4 --hop 1.0`) is read as if it were written today."""
 
 from __future__ import annotations
 
